@@ -1,0 +1,1 @@
+"""Builds the labs from their source, grades hand-ins, reports, and tests its own tests."""

@@ -1,0 +1,1 @@
+"""From `source/<lab>/*.py` to what students receive, with proofs that it is what it claims to be."""

@@ -1,0 +1,25 @@
+"""Hand built instructor notebooks to nbgrader's own `generate_assignment`."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from pathlib import Path
+
+from autograder.course import Course, Instance, Lab
+from autograder.errors import BuildError
+from autograder.gradebook import open_gradebook
+from autograder.nbgrader_api import call_nbgrader
+
+
+def generate_assignment(instance: Instance, lab: Lab, course: Course) -> Path:
+    """Strip the lab with nbgrader, register it in the gradebook with its due date, return the release folder.
+
+    Raises BuildError with nbgrader's own log when it refuses.
+    """
+    failure = call_nbgrader(instance, "generate_assignment", lab.id, force=True, create=True)
+    if failure:
+        raise BuildError(lab.id, f"nbgrader generate_assignment failed:\n{failure}")
+    with open_gradebook(instance) as gradebook:
+        due = lab.due.replace(tzinfo=course.time_zone).astimezone(UTC).replace(tzinfo=None)
+        gradebook.update_or_create_assignment(lab.id, duedate=due)  # the gradebook stores naive UTC
+    return instance.release / lab.id

@@ -1,0 +1,34 @@
+"""`course`: build, release, grade, verify and show the course from the command line."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from autograder.commands import bench, build, calibrate, demo, feedback, grade, verify
+from autograder.errors import CourseError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def course() -> None:
+    """Build the labs, grade hand-ins, give feedback, and prove that the tests test."""
+
+
+for command in (build.build, grade.grade, feedback.feedback, verify.verify, calibrate.calibrate, demo.demo, bench.bench):
+    course.add_command(command)
+
+
+def main() -> None:
+    """Run a command; a CourseError becomes one clear message and exit status 1."""
+    try:
+        course(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except CourseError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,25 @@
+"""`course feedback`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from autograder.commands.grade import INSTANCE, chosen_instance
+from autograder.commands.screen import console
+from autograder.course import load_course
+from autograder.report.feedback import make_feedback
+
+
+@click.command()
+@click.argument("lab")
+@click.option("--student", default=None, help="This student only.")
+@INSTANCE
+def feedback(lab: str, student: str | None, root: Path | None) -> None:
+    """Write the feedback pages of LAB."""
+    target = chosen_instance(root)
+    lab_id = lab if target.bundle(lab).is_file() else load_course().lab(lab).id
+    with console.status(f"writing feedback for {lab_id}"):
+        pages = make_feedback(target, lab_id, student)
+    click.echo(f"{len(pages)} pages below {target.feedback}")

@@ -1,0 +1,149 @@
+"""The course's description (course.toml) and the folders of one running instance of it."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from autograder.errors import ConfigurationError
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The checkout."""
+
+
+@dataclass(frozen=True)
+class Lab:
+    """One lab. `due` is a local time in the course's time zone; `root` is the checkout it belongs to."""
+
+    root: Path
+    id: str
+    track: str
+    week: int
+    due: datetime
+    hours: int
+    notebooks: tuple[str, ...]
+    extra_files: tuple[str, ...]
+
+    @property
+    def source(self) -> Path:
+        """Its folder of percent notebooks."""
+        return self.root / "source" / self.id
+
+    @property
+    def release(self) -> Path:
+        """Its folder of committed student notebooks."""
+        return self.root / "release" / self.id
+
+
+@dataclass(frozen=True)
+class Course:
+    """Everything course.toml says."""
+
+    id: str
+    title: str
+    time_zone: ZoneInfo
+    language: str
+    labs: tuple[Lab, ...]
+
+    def lab(self, name: str) -> Lab:
+        """The lab with this id, or whose id starts with it. Raises ConfigurationError with the list."""
+        matches = [lab for lab in self.labs if lab.id == name or lab.id.startswith(name)]
+        if len(matches) != 1:
+            known = ", ".join(lab.id for lab in self.labs)
+            raise ConfigurationError(f"unknown lab {name!r} in course.toml; the labs are: {known}")
+        return matches[0]
+
+    def select(self, names: tuple[str, ...]) -> list[Lab]:
+        """The labs named, or all of them."""
+        return [self.lab(name) for name in names] if names else list(self.labs)
+
+
+def load_course(path: Path = ROOT / "course.toml") -> Course:
+    """Read course.toml. Raises ConfigurationError naming the key that is wrong."""
+    try:
+        text = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"{path} is missing: run this from a checkout of the course") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+    try:
+        about = text["course"]
+        labs = tuple(
+            Lab(
+                root=path.resolve().parent,
+                id=lab["id"],
+                track=lab["track"],
+                week=lab["week"],
+                due=lab["due"],
+                hours=lab["hours"],
+                notebooks=tuple(lab["notebooks"]),
+                extra_files=tuple(lab["extra_files"]),
+            )
+            for lab in text["lab"]
+        )
+        return Course(about["id"], about["title"], ZoneInfo(about["time_zone"]), about["language"], labs)
+    except KeyError as error:
+        raise ConfigurationError(f"{path}: the key {error} is missing") from error
+
+
+@dataclass(frozen=True)
+class Instance:
+    """The folders of one running instance: an nbgrader course directory, kept out of the checkout's rooms."""
+
+    root: Path
+
+    @property
+    def source(self) -> Path:
+        """Built instructor notebooks; nbgrader's source directory, never the checkout's `source/`."""
+        return self.root / "source"
+
+    @property
+    def release(self) -> Path:
+        return self.root / "release"
+
+    @property
+    def submitted(self) -> Path:
+        return self.root / "submitted"
+
+    @property
+    def received(self) -> Path:
+        """Hand-ins exactly as they came, moved here by intake."""
+        return self.root / "received"
+
+    @property
+    def autograded(self) -> Path:
+        return self.root / "autograded"
+
+    @property
+    def feedback(self) -> Path:
+        return self.root / "feedback"
+
+    @property
+    def bundles(self) -> Path:
+        """Lab bundles: hidden tests and master cells. Staff only."""
+        return self.root / "bundle"
+
+    @property
+    def verdicts(self) -> Path:
+        return self.root / "verdicts"
+
+    @property
+    def gradebook(self) -> Path:
+        return self.root / "gradebook.db"
+
+    @property
+    def secret(self) -> Path:
+        """Key behind the seeds of hidden inputs; mode 0600."""
+        return self.root / "secret.key"
+
+    def bundle(self, lab_id: str) -> Path:
+        """The bundle file of one lab."""
+        return self.bundles / f"{lab_id}.json"
+
+
+def instance(name: str = "course") -> Instance:
+    """The instance `build/<name>` of this checkout."""
+    return Instance(ROOT / "build" / name)

@@ -1,0 +1,136 @@
+"""Take in a hand-in before anything reads it: copy what is expected, without following links.
+
+Only the lab's notebooks and the files named in course.toml pass, as regular files under size caps.
+What came is kept untouched in `received/`; what was dropped is listed with the reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import nbformat
+
+NOTEBOOK_BYTES = 20 << 20
+FILE_BYTES = 5 << 20
+TIMESTAMP = "timestamp.txt"
+
+
+@dataclass
+class IntakeReport:
+    """What came of one hand-in. `broken` maps a notebook to the reason it cannot be read."""
+
+    accepted: list[str] = field(default_factory=list)
+    dropped: dict[str, str] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+
+
+def take_in(handed_in: Path, clean: Path, notebooks: list[str], extra_files: list[str]) -> IntakeReport:
+    """Copy the expected files of `handed_in` into the new folder `clean`.
+
+    A notebook that cannot be read is replaced by an empty one, so that grading goes on and says why.
+    """
+    report = IntakeReport()
+    clean.mkdir(parents=True)
+    wanted = {f"{name}.ipynb": NOTEBOOK_BYTES for name in notebooks}
+    wanted |= {name: FILE_BYTES for name in (*extra_files, TIMESTAMP)}
+    if handed_in.is_symlink() or not handed_in.is_dir():
+        report.dropped[handed_in.name] = "not a folder"
+        return report
+    for entry in sorted(handed_in.iterdir()):
+        if entry.name not in wanted:
+            report.dropped[entry.name] = "not a file of this lab"
+            continue
+        content, problem = read_regular(entry, wanted[entry.name])
+        if problem is None and entry.suffix == ".ipynb":
+            problem = notebook_problem(content)
+        if problem is None:
+            (clean / entry.name).write_bytes(content)
+            report.accepted.append(entry.name)
+        elif entry.suffix == ".ipynb":
+            report.broken[entry.stem] = problem
+            nbformat.write(nbformat.v4.new_notebook(), clean / entry.name)
+        else:
+            report.dropped[entry.name] = problem
+    return report
+
+
+def read_regular(path: Path, largest: int) -> tuple[bytes, str | None]:
+    """The bytes of a regular file, or why they were not read. Links, pipes and devices are not opened."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        return b"", "a link, which is not followed" if path.is_symlink() else f"cannot be opened ({error.strerror})"
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            return b"", "not a regular file"
+        if status.st_nlink > 1:
+            return b"", "a hard link to another file"
+        if status.st_size > largest:
+            return b"", f"{status.st_size >> 20} MiB is over the limit of {largest >> 20} MiB"
+        return file.read(largest + 1), None
+
+
+def notebook_problem(content: bytes) -> str | None:
+    """Why these bytes are not a notebook of format 4, or None."""
+    if not content.strip():
+        return "the file is empty"
+    try:
+        notebook = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        return f"not a notebook: not JSON ({type(error).__name__})"
+    if not isinstance(notebook, dict) or not isinstance(notebook.get("cells"), list):
+        return "not a notebook: it has no list of cells"
+    if notebook.get("nbformat") != 4:
+        return f"not a notebook of format 4 (nbformat is {notebook.get('nbformat')!r})"
+    for number, cell in enumerate(notebook["cells"], start=1):
+        if not isinstance(cell, dict) or cell.get("cell_type") not in ("code", "markdown", "raw"):
+            return f"not a notebook: cell {number} is malformed"
+        source = cell.get("source", "")
+        if not isinstance(source, str) and not (isinstance(source, list) and all(isinstance(x, str) for x in source)):
+            return f"not a notebook: the source of cell {number} is not text"
+        if not isinstance(cell.get("metadata", {}), dict):
+            return f"not a notebook: the metadata of cell {number} is malformed"
+    return None
+
+
+def take_in_place(submitted: Path, received: Path, record: Path, lab_files: tuple[list[str], list[str]]) -> IntakeReport:
+    """Move a hand-in to `received` and put its clean copy in its place; done once, nothing is done again.
+
+    `record` is a file out of the student's reach with the report and a digest of the clean copy.
+    `lab_files` are the lab's notebooks and extra files. Each step is one rename, so that being killed
+    in between loses nothing.
+    """
+    if record.is_file() and not submitted.is_symlink():
+        known = json.loads(record.read_text("utf-8"))
+        if known["digest"] == digest(submitted):
+            return IntakeReport(**known["report"])
+    clean = submitted.with_name(f".{submitted.name}.intake")
+    if clean.exists():
+        shutil.rmtree(clean)
+    report = take_in(submitted, clean, *lab_files)
+    received.parent.mkdir(parents=True, exist_ok=True)
+    attempt, number = received, 1
+    while attempt.exists() or attempt.is_symlink():
+        number += 1
+        attempt = received.with_name(f"{received.name}~{number}")
+    submitted.rename(attempt)
+    clean.rename(submitted)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(json.dumps({"digest": digest(submitted), "report": asdict(report)}), "utf-8")
+    return report
+
+
+def digest(folder: Path) -> str:
+    """A hash over the names and contents of a folder of regular files; anything else changes it."""
+    total = hashlib.sha256()
+    for entry in sorted(folder.iterdir()):
+        content, problem = read_regular(entry, NOTEBOOK_BYTES)
+        total.update(f"{entry.name}:{problem}:{hashlib.sha256(content).hexdigest()};".encode())
+    return total.hexdigest()

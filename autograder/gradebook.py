@@ -1,0 +1,61 @@
+"""Access to nbgrader's gradebook: one writer, SQLite with WAL and a patient retry."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from nbgrader.api import Gradebook, MissingEntry
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from autograder.course import Instance
+from autograder.errors import GradebookError
+
+
+@contextlib.contextmanager
+def open_gradebook(instance: Instance) -> Iterator[Gradebook]:
+    """The instance's gradebook. Raises GradebookError when it is locked, read-only or damaged."""
+    url = f"sqlite:///{instance.gradebook}"
+    try:
+        gradebook = Gradebook(url, "model-compression")
+    except Exception as error:  # nbgrader and SQLAlchemy raise many types here; each means the same to a person
+        raise GradebookError(_advice(instance, error)) from error
+    try:
+        yield gradebook
+    except OperationalError as error:
+        raise GradebookError(_advice(instance, error)) from error
+    finally:
+        gradebook.close()
+
+
+def _advice(instance: Instance, error: Exception) -> str:
+    reason = str(getattr(error, "orig", error)).splitlines()[0]
+    where = f"the gradebook {instance.gradebook} cannot be used ({reason})"
+    if "locked" in reason:
+        return f"{where}: another program holds it. Nothing was changed; close that program and run the command again"
+    if "readonly" in reason or "read-only" in reason:
+        return f"{where}: it is read-only. Make the file and its folder writable for this account; nothing was changed"
+    return f"{where}. Restore it from a backup, or move it away to start a new one"
+
+
+def require_writable(instance: Instance) -> None:
+    """Take the write lock once, so that a locked or read-only gradebook is noticed before any work is done."""
+    with open_gradebook(instance) as gradebook:
+        try:
+            gradebook.db.execute(text("PRAGMA journal_mode=WAL"))
+            gradebook.db.execute(text("BEGIN IMMEDIATE"))
+            gradebook.db.rollback()
+        except OperationalError as error:
+            raise GradebookError(_advice(instance, error)) from error
+
+
+def count_submissions(instance: Instance, lab_id: str) -> int:
+    """How many students handed in this lab; 0 when there is no gradebook yet."""
+    if not instance.gradebook.exists():
+        return 0
+    with open_gradebook(instance) as gradebook:
+        try:
+            return len(gradebook.find_assignment(lab_id).submissions)
+        except MissingEntry:
+            return 0

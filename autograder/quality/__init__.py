@@ -1,0 +1,1 @@
+"""Tests of the tests: the reference scores all, the untouched release nothing, mutants die."""
