@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sqlite3
 from collections.abc import Iterator
 
 from nbgrader.api import Gradebook, MissingEntry
-from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from autograder.course import Instance
@@ -39,15 +40,23 @@ def _advice(instance: Instance, error: Exception) -> str:
     return f"{where}. Restore it from a backup, or move it away to start a new one"
 
 
-def require_writable(instance: Instance) -> None:
-    """Take the write lock once, so that a locked or read-only gradebook is noticed before any work is done."""
-    with open_gradebook(instance) as gradebook:
-        try:
-            gradebook.db.execute(text("PRAGMA journal_mode=WAL"))
-            gradebook.db.execute(text("BEGIN IMMEDIATE"))
-            gradebook.db.rollback()
-        except OperationalError as error:
-            raise GradebookError(_advice(instance, error)) from error
+def require_writable(instance: Instance, patience: float = 30.0) -> None:
+    """Take the write lock once, waiting `patience` seconds, so that a locked or read-only gradebook is
+    noticed before any work is done. Switches SQLite to its write-ahead log, which lets readers go on.
+
+    Raises GradebookError.
+    """
+    if not instance.gradebook.exists():
+        raise GradebookError(f"there is no gradebook at {instance.gradebook}: build a lab into this instance first")
+    if not os.access(instance.gradebook, os.W_OK) or not os.access(instance.root, os.W_OK):
+        raise GradebookError(_advice(instance, PermissionError("attempt to write a readonly database")))
+    try:
+        with contextlib.closing(sqlite3.connect(instance.gradebook, timeout=patience, isolation_level=None)) as database:
+            database.execute("PRAGMA journal_mode=WAL")
+            database.execute("BEGIN IMMEDIATE")
+            database.execute("ROLLBACK")
+    except sqlite3.Error as error:
+        raise GradebookError(_advice(instance, error)) from error
 
 
 def count_submissions(instance: Instance, lab_id: str) -> int:

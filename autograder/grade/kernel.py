@@ -59,11 +59,19 @@ class StudentKernel:
     def __init__(self, sandbox: Sandbox, files: list[Path]) -> None:
         self.sandbox = sandbox
         self.files = files
-        self.context: zmq.Context[Any] = zmq.Context()
         self.started_cpu = 0.0
 
     def __enter__(self) -> StudentKernel:
+        with contextlib.ExitStack() as stack:
+            self._start(stack)
+            self._wait_ready()
+            self._cleanup = stack.pop_all()
+        return self
+
+    def _start(self, stack: contextlib.ExitStack) -> None:
+        """Start the process and connect; everything taken is given back by `stack`, in reverse."""
         self.folder = Path(tempfile.mkdtemp(prefix="k"))
+        stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
         inside = str(self.folder) if self.sandbox.unsafe else SOCKETS
         file, info = write_connection_file(str(self.folder / "c.json"), transport="ipc", ip=f"{inside}/z")
         if os.geteuid() == 0 and not self.sandbox.unsafe:
@@ -72,7 +80,7 @@ class StudentKernel:
         python = str(student_environment() / "bin" / "python")
         inner = [python, "-m", "ipykernel_launcher", "-f", f"{inside}/c.json", "--HistoryManager.enabled=False"]
         command = self.sandbox.command(self.folder, inner, self.files)
-        self.errors = tempfile.TemporaryFile()  # a pipe that nobody reads would block the kernel
+        self.errors = stack.enter_context(tempfile.TemporaryFile())  # a pipe that nobody reads would block the kernel
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -82,33 +90,28 @@ class StudentKernel:
             env={"PATH": "/usr/bin:/bin", **(environment(str(self.folder)) if self.sandbox.unsafe else {})},
             start_new_session=True,
         )
+        stack.callback(self._end)
         self.session = Session(key=info["key"].encode() if isinstance(info["key"], str) else info["key"])
-        self.shell = self._connect(zmq.DEALER, info["shell_port"], REPLY_BYTES)
-        self.control = self._connect(zmq.DEALER, info["control_port"], OUTPUT_BYTES)
-        self.iopub = self._connect(zmq.SUB, info["iopub_port"], OUTPUT_BYTES)
+        context: zmq.Context[Any] = zmq.Context()
+        stack.callback(context.destroy, linger=0)
+        self.shell = self._connect(context, zmq.DEALER, info["shell_port"], REPLY_BYTES)
+        self.control = self._connect(context, zmq.DEALER, info["control_port"], OUTPUT_BYTES)
+        self.iopub = self._connect(context, zmq.SUB, info["iopub_port"], OUTPUT_BYTES)
         self.iopub.setsockopt(zmq.SUBSCRIBE, b"")
-        try:
-            self._wait_ready()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
 
     def __exit__(self, *_: object) -> None:
-        """Ask the kernel to end so that its CPU time is counted, then make sure of it."""
         if self.process.poll() is None:
             with contextlib.suppress(zmq.ZMQError):
                 self.session.send(self.control, "shutdown_request", {"restart": False})
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(3)
+        self._cleanup.close()
+
+    def _end(self) -> None:
+        """End whatever is left of the process group."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        self.errors.close()
-        for socket in (self.shell, self.control, self.iopub):
-            socket.close(linger=0)
-        self.context.term()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def run(self, source: str, seconds: float) -> CellResult:
         """Run one of the student's cells. Raises KernelLost on a time-out or death."""
@@ -142,8 +145,8 @@ class StudentKernel:
                     total += times.user + times.system
         return total
 
-    def _connect(self, kind: int, port: int, largest: int) -> Any:
-        socket = self.context.socket(kind)
+    def _connect(self, context: zmq.Context[Any], kind: int, port: int, largest: int) -> Any:
+        socket = context.socket(kind)
         socket.setsockopt(zmq.MAXMSGSIZE, largest)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.RCVHWM, 100)

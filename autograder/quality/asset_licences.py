@@ -18,8 +18,9 @@ LARGEST_TOTAL = 40_000_000
 def check(root: Path) -> list[str]:
     """Return one line for each problem with the asset files below the checkout ``root``.
 
-    Every file must be in its folder's ``MANIFEST.json`` with source, licence and SHA-256, must have that hash and at
-    most 5 MB; nothing may be listed that is not there; all files together have at most 40 MB; no file is a pickle.
+    Every file must be in its folder's ``MANIFEST.json`` with source, licence and SHA-256, must have that hash
+    and at most 5 MB; nothing may be listed that is not there; all files together have at most 40 MB; no file
+    is a pickle.
     """
     problems: list[str] = []
     total = 0

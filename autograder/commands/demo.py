@@ -1,0 +1,36 @@
+"""`course demo`"""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from autograder.commands.screen import console
+from autograder.course import instance, load_course
+from autograder.demo.semester import Row, run_semester
+from autograder.errors import QualityError
+
+
+@click.command()
+def demo() -> None:
+    """A semester in miniature: release a lab, let eight students hand in, grade, give feedback."""
+    course = load_course()
+    target = instance("demo")
+    rows = run_semester(course, course.labs[0], target, lambda text: console.print(f"[dim]{text}[/dim]"))
+    Console(highlight=False).print(_table(rows))
+    click.echo(f"feedback pages  {target.feedback}")
+    click.echo(f"gradebook       {target.gradebook}")
+    click.echo(f"summary         {target.root / 'summary.json'}")
+    wrong = [row for row in rows if row.score != row.expected]
+    if wrong:
+        shown = "; ".join(f"{row.student} {row.notebook}: {row.score:g}, earned {row.expected:g}" for row in wrong)
+        raise QualityError(f"{len(wrong)} scores are not what was earned: {shown}")
+
+
+def _table(rows: list[Row]) -> Table:
+    table = Table("student", "notebook", "score", "earned", "outcome", "reason", "CPU s")
+    for row in rows:
+        score = f"{row.score:g}/{row.max:g}"
+        table.add_row(row.student, row.notebook, score, f"{row.expected:g}", row.outcome, row.reason[:120], f"{row.seconds:.0f}")
+    return table
