@@ -20,6 +20,9 @@ def start(seed: int = 0) -> None:
     import numpy
     import torch
 
+    from labkit.compat import quiet_imports
+
+    quiet_imports()
     torch.set_num_threads(1)
     random.seed(seed)
     numpy.random.seed(seed)

@@ -1,0 +1,127 @@
+"""Primitives that a notebook borrows when an earlier notebook taught them.
+
+They call torch's own fused operators instead of writing formulas out, and carry other names than the labs'
+functions, so they help a student who starts at a later notebook and give no solution away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+SMALLEST_SCALE = 1e-12
+
+
+def snap(x: Tensor, bits: int = 8, *, axis: int | None = None, limit: Tensor | float | None = None) -> Tensor:
+    """Return ``x`` on a symmetric integer grid, as floats, by torch's fake-quantization operators.
+
+    Levels run from -(2^(bits-1) - 1) to 2^(bits-1) - 1, halves round to even.
+
+    Args:
+        x: floats of any shape.
+        bits: 2 to 16.
+        axis: one scale for each index along this axis; one scale for all of ``x`` if None.
+        limit: absolute value of the largest level; the largest absolute value by default.
+
+    Raises:
+        ValueError: ``bits`` is out of range, or both ``axis`` and ``limit`` are given.
+    """
+    top = _levels(bits)
+    if axis is None:
+        scale = _scale(x.abs().amax() if limit is None else torch.as_tensor(limit), top)
+        zero = torch.zeros_like(scale, dtype=torch.int32)
+        return torch.fake_quantize_per_tensor_affine(x, scale, zero, -top, top)
+    if limit is not None:
+        raise ValueError("limit is for one scale; with axis each index has its own")
+    axis = axis % x.dim()
+    others = [dimension for dimension in range(x.dim()) if dimension != axis]
+    scales = _scale(x.abs().amax(others), top)
+    return torch.fake_quantize_per_channel_affine(
+        x, scales, torch.zeros_like(scales, dtype=torch.int32), axis, -top, top
+    )
+
+
+def snap_between(x: Tensor, low: float, high: float, bits: int = 8) -> Tensor:
+    """Return ``x`` on an asymmetric grid of 2^bits levels over [low, high] extended to hold 0, as floats.
+
+    Raises:
+        ValueError: ``bits`` is out of range or ``low`` is above ``high``.
+    """
+    _levels(bits)
+    if low > high:
+        raise ValueError(f"low {low} is above high {high}")
+    top = 2**bits - 1
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = max((high - low) / top, SMALLEST_SCALE)
+    zero = round(min(max(-low / scale, 0), top))
+    return torch.fake_quantize_per_tensor_affine(x, scale, zero, 0, top)
+
+
+def linear_layers(model: nn.Module, *, skip: tuple[str, ...] = ()) -> dict[str, nn.Linear]:
+    """Return the ``nn.Linear`` modules by name, without those whose name contains a part of ``skip``."""
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and not any(part in name for part in skip)
+    }
+
+
+def set_module(model: nn.Module, name: str, module: nn.Module) -> None:
+    """Put ``module`` in the place of the submodule ``name``, such as "bert.encoder.layer.0.output.dense".
+
+    Raises:
+        AttributeError: the model has no such submodule.
+    """
+    parent_name, _, last = name.rpartition(".")
+    parent = model.get_submodule(parent_name)
+    if not hasattr(parent, last):
+        raise AttributeError(f"the model has no module called {name}")
+    setattr(parent, last, module)
+
+
+@torch.no_grad()
+def snap_weights(
+    model: nn.Module, bits: int = 8, *, axis: int | None = 0, skip: tuple[str, ...] = ()
+) -> nn.Module:
+    """Put the weights of all linear layers on integer grids, in place, and return the model."""
+    for layer in linear_layers(model, skip=skip).values():
+        layer.weight.copy_(snap(layer.weight, bits, axis=axis))
+    return model
+
+
+@torch.no_grad()
+def layer_inputs(
+    model: nn.Module, names: list[str], batches: list[Mapping[str, Tensor]]
+) -> dict[str, Tensor]:
+    """Run batches through the model and return what each named layer was given, rows joined: (rows, width).
+
+    The model runs in eval mode and keeps its mode; every hook is removed, also after an error.
+    """
+    kept: dict[str, list[Tensor]] = {name: [] for name in names}
+
+    def keeper(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        return lambda _module, inputs: kept[name].append(inputs[0].detach().flatten(0, -2))
+
+    hooks = [model.get_submodule(name).register_forward_pre_hook(keeper(name)) for name in names]
+    training = model.training
+    model.eval()
+    try:
+        for batch in batches:
+            model(**{key: value for key, value in batch.items() if key != "labels"})
+    finally:
+        for hook in hooks:
+            hook.remove()
+        model.train(training)
+    return {name: torch.cat(parts) for name, parts in kept.items()}
+
+
+def _levels(bits: int) -> int:
+    if not 2 <= bits <= 16:
+        raise ValueError(f"bits is {bits}; 2 to 16 are possible")
+    return int(2 ** (bits - 1) - 1)
+
+
+def _scale(limit: Tensor, top: int) -> Tensor:
+    return (limit.detach().float() / top).clamp_min(SMALLEST_SCALE)
