@@ -97,6 +97,7 @@ def _check_probe(cell: SourceCell, function: ast.FunctionDef) -> None:
             f"the probe {function.name} {what}: it runs beside student code, so return evidence and judge it outside",
         )
 
+    given = {argument.arg for argument in (*function.args.args, *function.args.kwonlyargs)}
     for node in ast.walk(function):
         if isinstance(node, ast.Assert):
             refuse(node, "holds an assert")
@@ -105,14 +106,23 @@ def _check_probe(cell: SourceCell, function: ast.FunctionDef) -> None:
         name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
         if name in (*TRUSTED, "checks"):
             refuse(node, f"uses {name}")
-        if any(word in name.lower() for word in MEASUREMENTS):
+        if name not in given and any(word in name.lower() for word in MEASUREMENTS):
             refuse(node, f"measures ({name})")
-        if isinstance(node, ast.Return) and node.value is not None:
-            for part in ast.walk(node.value):
-                if isinstance(part, ast.Call) and isinstance(part.func, ast.Name) and part.func.id in ("len", "sum"):
-                    refuse(part, f"returns a count ({part.func.id})")
-                if isinstance(part, ast.Attribute) and part.attr in ("numel", "nbytes"):
-                    refuse(part, f"returns a size ({part.attr})")
+    for returned in _own_returns(function):
+        for part in ast.walk(returned):
+            if isinstance(part, ast.Call) and isinstance(part.func, ast.Name) and part.func.id in ("len", "sum"):
+                refuse(part, f"returns a count ({part.func.id})")
+            if isinstance(part, ast.Attribute) and part.attr in ("numel", "nbytes"):
+                refuse(part, f"returns a size ({part.attr})")
     for module, line in imported_modules(function):
         if module.split(".")[0] in TRUSTED:
             raise BuildError(f"{cell.where}+{line - 1}", f"the probe {function.name} imports {module}, which students do not have")
+
+
+def _own_returns(node: ast.AST) -> Iterator[ast.expr]:
+    """What a function returns itself; functions defined inside it (a scripted clock, say) are left out."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Return) and child.value is not None:
+            yield child.value
+        if not isinstance(child, (ast.FunctionDef, ast.Lambda, ast.ClassDef)):
+            yield from _own_returns(child)

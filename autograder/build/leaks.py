@@ -13,6 +13,7 @@ from autograder.build.regions import split_region
 LENGTH = 14
 """Words in a row that count as copied text. Shorter runs are idioms of the language."""
 
+Gram = tuple[str, ...]
 WORD = re.compile(r"\w+")
 
 
@@ -33,7 +34,7 @@ def words_of(text: str) -> list[str]:
     return WORD.findall(text)
 
 
-def grams(text: str) -> set[tuple[str, ...]]:
+def grams(text: str) -> set[Gram]:
     """Every run of LENGTH words; a shorter text counts as one run when it has at least half of them."""
     words = words_of(text)
     if len(words) < LENGTH:
@@ -41,14 +42,18 @@ def grams(text: str) -> set[tuple[str, ...]]:
     return {tuple(words[i : i + LENGTH]) for i in range(len(words) - LENGTH + 1)}
 
 
-def secrets(full_sources: dict[str, str]) -> dict[str, str]:
-    """The secret regions of every cell: name of the place to its text."""
+def secrets(cells: dict[str, tuple[str, str]]) -> dict[str, set[Gram]]:
+    """The secret runs of every cell, by place. `cells` maps a place to its full and its released source.
+
+    A hidden test may repeat what its own cell shows: that was given away on purpose.
+    """
     found = {}
-    for place, source in full_sources.items():
+    for place, (full, released) in cells.items():
         for region in ("SOLUTION", "HIDDEN TESTS", "MARK SCHEME"):
-            _, inside = split_region(source, region)
+            _, inside = split_region(full, region)
             for number, text in enumerate(inside):
-                found[f"{place} ({region.lower()} {number + 1})"] = text
+                given = grams(released) if region == "HIDDEN TESTS" else set()
+                found[f"{place} ({region.lower()} {number + 1})"] = grams(text) - given
     return found
 
 
@@ -71,12 +76,12 @@ def _notebook_texts(text: str) -> Iterator[str]:
         yield json.dumps(cell)
 
 
-def scan(secret_texts: dict[str, str], texts: Iterator[tuple[str, str]]) -> list[Leak]:
+def scan(secret_runs: dict[str, set[Gram]], texts: Iterator[tuple[str, str]]) -> list[Leak]:
     """Find runs of secret words in public texts; at most one leak per secret and place."""
-    index: dict[tuple[str, ...], str] = {}
-    for secret, text in secret_texts.items():
-        for gram in grams(text):
-            index.setdefault(gram, secret)
+    index: dict[Gram, str] = {}
+    for secret, runs in secret_runs.items():
+        for run in runs:
+            index.setdefault(run, secret)
     lengths = {len(gram) for gram in index}
     leaks: dict[tuple[str, str], Leak] = {}
     for place, text in texts:

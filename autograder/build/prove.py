@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from autograder.build.leaks import public_texts, scan, secrets
+from autograder.build.leaks import Leak, public_texts, scan, secrets
 from autograder.build.regions import split_region
 from autograder.bundle import Bundle, MasterCell
 from autograder.course import ROOT, Lab
@@ -17,18 +17,23 @@ STUBS = ("# YOUR CODE HERE", "raise NotImplementedError()", "YOUR ANSWER HERE")
 def prove_release(lab: Lab, bundle: Bundle, release: Path) -> None:
     """Raise BuildError unless the release differs from the source in the marked regions only, every slot
     raises NotImplementedError, and nothing secret can be read from it or from labkit."""
-    full: dict[str, str] = {}
+    texts: dict[str, tuple[str, str]] = {}
     for notebook in bundle.notebooks:
         for cell in notebook.cells:
             where = f"{notebook.id}, cell {cell.grade_id or cell.id}"
             _prove_unchanged(cell, where)
             if cell.kind == "solution":
                 _prove_slots(cell, where)
-            full[where] = cell.full
-    leaks = scan(secrets(full), public_texts([release, ROOT / "labkit" / "src"]))
+            texts[where] = (cell.full, cell.released)
+    leaks = find_leaks(texts, release)
     if leaks:
         shown = "\n  ".join(str(leak) for leak in leaks[:10])
         raise BuildError(lab.id, f"{len(leaks)} leaks of solution or hidden-test text:\n  {shown}")
+
+
+def find_leaks(texts: dict[str, tuple[str, str]], release: Path) -> list[Leak]:
+    """Secret text of cells (place to full and released source) in the release and in labkit."""
+    return scan(secrets(texts), public_texts([release, ROOT / "labkit" / "src"]))
 
 
 def _prove_unchanged(cell: MasterCell, where: str) -> None:

@@ -14,6 +14,7 @@ Normal probability plots go to `build/calibration/<lab>/`.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import math
 import pkgutil
@@ -125,8 +126,10 @@ def calibrate(lab: str, seeds: int, *, root: Path = ROOT) -> dict[str, object]:
     target = root / "source" / lab / "calibration.json"
     target.write_text(json.dumps(_rounded(report), indent=1) + "\n")
     for label in labels:
-        values = [run[label]["reference"] for run in runs]
-        _plot_normality(values, label, root / "build" / "calibration" / lab)
+        scale = runs[0][label].get("scale", "linear")
+        values = _on_scale([run[label]["reference"] for run in runs], scale)
+        name = label if scale == "linear" else f"log of {label}"
+        _plot_normality(values, name, root / "build" / "calibration" / lab)
     return report
 
 

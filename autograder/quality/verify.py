@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
-from autograder.build.leaks import public_texts, scan, secrets
+from autograder.build.prove import find_leaks
 from autograder.bundle import Bundle, MasterNotebook
-from autograder.course import ROOT, Instance
+from autograder.course import Instance
 from autograder.grade.job import Grader
 from autograder.grade.rebuild import rebuild
 from autograder.grade.sandbox import Sandbox
@@ -55,8 +55,8 @@ def verify_notebook(bundle: Bundle, master: MasterNotebook, instance: Instance) 
     grader = Grader(bundle, instance.secret.read_text().strip(), Sandbox())
     reference = grader.run(master, rebuild(master, reference_notebook(master))[0], [])
     untouched = grader.run(master, rebuild(master, released_notebook(master))[0], [])
-    full = {f"{master.id}, cell {cell.grade_id or cell.id}": cell.full for cell in master.cells}
-    leaks = scan(secrets(full), public_texts([instance.release / bundle.lab, ROOT / "labkit" / "src"]))
+    texts = {f"{master.id}, cell {cell.grade_id or cell.id}": (cell.full, cell.released) for cell in master.cells}
+    leaks = find_leaks(texts, instance.release / bundle.lab)
     mutants = read_mutants(bundle.lab, master.id)
     fates = run_mutants(master, mutants) if mutants else []
     survivors = [f"{fate.name}: {fate.why}" for fate in fates if fate.why]
