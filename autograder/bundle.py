@@ -93,9 +93,13 @@ def read_bundle(path: Path) -> Bundle:
     try:
         content = json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
-        raise ConfigurationError(f"{path} is missing: build the lab first (course build {path.stem})") from error
+        raise ConfigurationError(
+            f"{path} is missing: build the lab first (course build {path.stem})"
+        ) from error
     if content.get("format") != FORMAT:
-        raise ConfigurationError(f"{path} was written by another version: build the lab again (course build {path.stem})")
+        raise ConfigurationError(
+            f"{path} was written by another version: build the lab again (course build {path.stem})"
+        )
     notebooks = [
         MasterNotebook(item["id"], item["metadata"], [MasterCell(**cell) for cell in item["cells"]])
         for item in content["notebooks"]

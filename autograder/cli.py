@@ -15,7 +15,15 @@ def course() -> None:
     """Build the labs, grade hand-ins, give feedback, and prove that the tests test."""
 
 
-for command in (build.build, grade.grade, feedback.feedback, verify.verify, calibrate.calibrate, demo.demo, bench.bench):
+for command in (
+    build.build,
+    grade.grade,
+    feedback.feedback,
+    verify.verify,
+    calibrate.calibrate,
+    demo.demo,
+    bench.bench,
+):
     course.add_command(command)
 
 

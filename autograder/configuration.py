@@ -28,7 +28,9 @@ def configure(config: Config, root: Path) -> None:
     """Fill in an nbgrader configuration for the instance at `root`."""
     tools = str(ROOT / ".venv" / "bin")
     if tools not in os.environ.get("PATH", "").split(os.pathsep):
-        os.environ["PATH"] = os.pathsep.join([tools, os.environ.get("PATH", "")])  # nbgrader starts `alembic` by name
+        os.environ["PATH"] = os.pathsep.join(
+            [tools, os.environ.get("PATH", "")]
+        )  # nbgrader starts `alembic` by name
     config.CourseDirectory.root = str(root)
     config.CourseDirectory.course_id = "model-compression"
     config.CourseDirectory.db_url = f"sqlite:///{root / 'gradebook.db'}"

@@ -20,7 +20,9 @@ def open_gradebook(instance: Instance) -> Iterator[Gradebook]:
     url = f"sqlite:///{instance.gradebook}"
     try:
         gradebook = Gradebook(url, "model-compression")
-    except Exception as error:  # nbgrader and SQLAlchemy raise many types here; each means the same to a person
+    except (
+        Exception
+    ) as error:  # nbgrader and SQLAlchemy raise many types here; each means the same to a person
         raise GradebookError(_advice(instance, error)) from error
     try:
         yield gradebook
@@ -47,11 +49,15 @@ def require_writable(instance: Instance, patience: float = 30.0) -> None:
     Raises GradebookError.
     """
     if not instance.gradebook.exists():
-        raise GradebookError(f"there is no gradebook at {instance.gradebook}: build a lab into this instance first")
+        raise GradebookError(
+            f"there is no gradebook at {instance.gradebook}: build a lab into this instance first"
+        )
     if not os.access(instance.gradebook, os.W_OK) or not os.access(instance.root, os.W_OK):
         raise GradebookError(_advice(instance, PermissionError("attempt to write a readonly database")))
     try:
-        with contextlib.closing(sqlite3.connect(instance.gradebook, timeout=patience, isolation_level=None)) as database:
+        with contextlib.closing(
+            sqlite3.connect(instance.gradebook, timeout=patience, isolation_level=None)
+        ) as database:
             database.execute("PRAGMA journal_mode=WAL")
             database.execute("BEGIN IMMEDIATE")
             database.execute("ROLLBACK")

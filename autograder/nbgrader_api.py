@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from nbgrader.apps import NbGraderAPI
 from sqlalchemy.exc import SAWarning
@@ -16,7 +17,9 @@ from autograder.configuration import nbgrader_configuration
 from autograder.course import Instance
 
 
-def call_nbgrader(instance: Instance, method: str, *arguments: str, config: Config | None = None, **options: bool) -> str:
+def call_nbgrader(
+    instance: Instance, method: str, *arguments: str, config: Config | None = None, **options: bool
+) -> str:
     """Call one method of nbgrader's API; return its error and log when it failed, else an empty string.
 
     `config` adds to the instance's configuration.
@@ -47,7 +50,7 @@ def quiet() -> Iterator[None]:
 @contextmanager
 def _working_directory(instance: Instance) -> Iterator[None]:
     """nbgrader resolves its folders against the working directory."""
-    before = os.getcwd()
+    before = Path.cwd()
     os.chdir(instance.root)
     try:
         yield

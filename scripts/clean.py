@@ -10,7 +10,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OPT = Path(os.environ.get("COURSE_OPT", "/opt/model-compression-course"))
-CREATED = [".venv-staff", "build", ".hypothesis", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".import_linter_cache"]
+CREATED = [
+    ".venv-staff",
+    "build",
+    ".hypothesis",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".pytest_cache",
+    ".import_linter_cache",
+]
 
 
 def remove(path: Path) -> None:

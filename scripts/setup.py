@@ -42,9 +42,13 @@ def run(command: list[str], what: str) -> None:
     started = time.monotonic()
     say(f"{what} ...")
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    )
     if done.returncode != 0:
-        tail = "\n".join(line for line in done.stdout.splitlines() if not line.startswith("WARNING: Location"))
+        tail = "\n".join(
+            line for line in done.stdout.splitlines() if not line.startswith("WARNING: Location")
+        )
         raise SetupFailed(f"{what} failed:\n{tail[-3000:]}\ncommand: {' '.join(command)}")
     say(f"{what}: {time.monotonic() - started:.0f} s")
 
@@ -138,13 +142,20 @@ def set_up_students(python: str) -> Path:
     if fresh or stamp.stale("labkit", package):
         labkit = ["--no-deps", "--force-reinstall", str(ROOT / "labkit")]
         pip(folder, *labkit, what="labkit, from this checkout")
+        shutil.rmtree(ROOT / "labkit" / "build", ignore_errors=True)  # setuptools leaves a second copy of the assets
         stamp.set("labkit", package)
     if fresh:
         index = ["--index-url", TORCH_INDEX] if TORCH_INDEX else []
         pip(folder, *index, "torch==2.13.0", what="torch (CPU), 200 MB")
         lock = ["--use-pep517", "-r", str(REQUIREMENTS / "course.lock")]
         pip(folder, *lock, what="libraries, about 200 packages")
-        pip(folder, "--no-deps", "-r", str(REQUIREMENTS / "no-deps.txt"), what="libraries without their dependencies")
+        pip(
+            folder,
+            "--no-deps",
+            "-r",
+            str(REQUIREMENTS / "no-deps.txt"),
+            what="libraries without their dependencies",
+        )
         stamp.set("libraries", libraries)
     link = ROOT / ".venv"
     if folder != link and (not link.is_symlink() or link.readlink() != folder):
@@ -176,8 +187,12 @@ def set_up_staff(python: str, students: Path, *, tests: bool) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tests", action="store_true", help="install the tools of make check and make test too")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--tests", action="store_true", help="install the tools of make check and make test too"
+    )
     arguments = parser.parse_args()
     try:
         check_system_packages()

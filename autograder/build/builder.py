@@ -62,7 +62,9 @@ def _bundle(lab: Lab, language: str, notebooks: list[Notebook], release: Path) -
             text = cell["source"] if isinstance(cell["source"], str) else "".join(cell["source"])
             defines = notebook.defines.get(source.grade_id or "", [])
             cells.append(
-                MasterCell(cell["id"], source.kind, cell["cell_type"], text, source.source, cell["metadata"], defines)
+                MasterCell(
+                    cell["id"], source.kind, cell["cell_type"], text, source.source, cell["metadata"], defines
+                )
             )
         masters.append(MasterNotebook(notebook.id, released["metadata"], cells))
     return Bundle(lab.id, language, list(lab.extra_files), masters)
@@ -103,7 +105,12 @@ def copy_release(lab: Lab, instance: Instance, destination: Path) -> None:
 def stale_files(lab: Lab, instance: Instance, committed: Path) -> list[str]:
     """Files in which the committed release differs from the built one; empty when it is current."""
     built = instance.release / lab.id
-    names = {path.relative_to(root).as_posix() for root in (built, committed) for path in root.rglob("*") if path.is_file()}
+    names = {
+        path.relative_to(root).as_posix()
+        for root in (built, committed)
+        for path in root.rglob("*")
+        if path.is_file()
+    }
     return sorted(
         name
         for name in names

@@ -51,8 +51,14 @@ def check_and_inline(notebook_id: str, cells: list[SourceCell], root: Path) -> N
             defined = _defined(cell)
             unknown = free_names(cell.source) - known - defined
             if unknown:
-                reason = "a shared cell may not depend on student names" if cell.kind == "shared" else "it does not exist there"
-                raise BuildError(cell.where, f"{', '.join(sorted(unknown))} is used before the student has it: {reason}")
+                reason = (
+                    "a shared cell may not depend on student names"
+                    if cell.kind == "shared"
+                    else "it does not exist there"
+                )
+                raise BuildError(
+                    cell.where, f"{', '.join(sorted(unknown))} is used before the student has it: {reason}"
+                )
             (shared if cell.kind == "shared" else student).update(defined)
             if cell.kind == "solution":
                 for node in ast.parse(cell.source).body:

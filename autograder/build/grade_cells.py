@@ -22,7 +22,10 @@ def check_grade_cell(cell: SourceCell, functions: set[str], classes: set[str], s
     """
     visible, hidden = split_region(cell.source, "HIDDEN TESTS")
     if not hidden or not any(text.strip() for text in hidden):
-        raise BuildError(cell.where, "a grade cell needs a hidden part between '### BEGIN HIDDEN TESTS' and '### END HIDDEN TESTS'")
+        raise BuildError(
+            cell.where,
+            "a grade cell needs a hidden part between '### BEGIN HIDDEN TESTS' and '### END HIDDEN TESTS'",
+        )
     if not visible.strip():
         raise BuildError(cell.where, "a grade cell needs a visible part before its hidden tests")
     if not cell.node.metadata["nbgrader"].get("points", 0) > 0:
@@ -31,7 +34,9 @@ def check_grade_cell(cell: SourceCell, functions: set[str], classes: set[str], s
         _check_last_statement(cell, _parse(cell, text))
     for module, line in imported_modules(_parse(cell, visible)):
         if module.split(".")[0] in TRUSTED:
-            raise BuildError(f"{cell.where}+{line - 1}", f"{module} may be imported in the hidden region only")
+            raise BuildError(
+                f"{cell.where}+{line - 1}", f"{module} may be imported in the hidden region only"
+            )
     unknown = free_names(cell.source) - functions - classes - shared
     if unknown:
         raise BuildError(
@@ -44,7 +49,10 @@ def check_grade_cell(cell: SourceCell, functions: set[str], classes: set[str], s
         _check_probe(cell, function)
     for call in _calls_outside_probes(tree):
         if isinstance(call.func, ast.Name) and call.func.id in classes:
-            raise BuildError(f"{cell.where}+{call.lineno - 1}", f"{call.func.id} is a class: use it inside a @probe that returns tensors")
+            raise BuildError(
+                f"{cell.where}+{call.lineno - 1}",
+                f"{call.func.id} is a class: use it inside a @probe that returns tensors",
+            )
 
 
 def _parse(cell: SourceCell, text: str) -> ast.Module:
@@ -101,7 +109,9 @@ def _check_probe(cell: SourceCell, function: ast.FunctionDef) -> None:
     for node in ast.walk(function):
         if isinstance(node, ast.Assert):
             refuse(node, "holds an assert")
-        if isinstance(node, ast.Compare) and any(isinstance(part, ast.Constant) and isinstance(part.value, float) for part in node.comparators):
+        if isinstance(node, ast.Compare) and any(
+            isinstance(part, ast.Constant) and isinstance(part.value, float) for part in node.comparators
+        ):
             refuse(node, "holds a threshold")
         name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
         if name in (*TRUSTED, "checks"):
@@ -110,13 +120,20 @@ def _check_probe(cell: SourceCell, function: ast.FunctionDef) -> None:
             refuse(node, f"measures ({name})")
     for returned in _own_returns(function):
         for part in ast.walk(returned):
-            if isinstance(part, ast.Call) and isinstance(part.func, ast.Name) and part.func.id in ("len", "sum"):
+            if (
+                isinstance(part, ast.Call)
+                and isinstance(part.func, ast.Name)
+                and part.func.id in ("len", "sum")
+            ):
                 refuse(part, f"returns a count ({part.func.id})")
             if isinstance(part, ast.Attribute) and part.attr in ("numel", "nbytes"):
                 refuse(part, f"returns a size ({part.attr})")
     for module, line in imported_modules(function):
         if module.split(".")[0] in TRUSTED:
-            raise BuildError(f"{cell.where}+{line - 1}", f"the probe {function.name} imports {module}, which students do not have")
+            raise BuildError(
+                f"{cell.where}+{line - 1}",
+                f"the probe {function.name} imports {module}, which students do not have",
+            )
 
 
 def _own_returns(node: ast.AST) -> Iterator[ast.expr]:

@@ -24,7 +24,9 @@ def inline_reference(cell: SourceCell, root: Path) -> tuple[SourceCell, list[str
     pieces: list[str] = []
     names: list[str] = []
     for statement in statements:
-        if not isinstance(statement, ast.ImportFrom) or not (statement.module or "").startswith("reference_impl."):
+        if not isinstance(statement, ast.ImportFrom) or not (statement.module or "").startswith(
+            "reference_impl."
+        ):
             raise BuildError(cell.where, f"{RULE}; found hand-written code: {ast.unparse(statement)[:60]!r}")
         for alias in statement.names:
             if alias.asname or alias.name == "*":
@@ -55,4 +57,6 @@ def _definition(cell: SourceCell, module: str, name: str, root: Path) -> str:
             if "BEGIN SOLUTION" not in source:
                 raise BuildError(cell.where, f"{module}.{name} marks no '### BEGIN SOLUTION' region to strip")
             return source
-    raise BuildError(cell.where, f"unknown reference: {module} defines no function or class {name!r} at its top level")
+    raise BuildError(
+        cell.where, f"unknown reference: {module} defines no function or class {name!r} at its top level"
+    )

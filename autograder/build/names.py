@@ -13,7 +13,9 @@ ALWAYS = frozenset(dir(builtins)) | {"__name__", "get_ipython", "display"}
 def defined_names(source: str) -> set[str]:
     """Names bound at the top level of `source`."""
     table = symtable.symtable(source, "<cell>", "exec")
-    return {symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
+    return {
+        symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned() or symbol.is_imported()
+    }
 
 
 def free_names(source: str) -> set[str]:

@@ -51,7 +51,9 @@ def read_source(path: Path, language: str = "en") -> tuple[NotebookNode, list[So
     grade id before it, so that building twice gives the same bytes. Raises BuildError.
     """
     if language not in LANGUAGES:
-        raise BuildError(path.name, f"unknown language {language!r}; the languages are {', '.join(LANGUAGES)}")
+        raise BuildError(
+            path.name, f"unknown language {language!r}; the languages are {', '.join(LANGUAGES)}"
+        )
     try:
         notebook = jupytext.read(path, fmt="py:percent")
     except Exception as error:  # jupytext passes on whatever its parsers raise
@@ -86,12 +88,19 @@ def with_source(cell: SourceCell, source: str) -> SourceCell:
 
 
 def _locked(grade_id: str) -> dict[str, object]:
-    return {"grade": False, "grade_id": grade_id, "locked": True, "schema_version": 3, "solution": False, "task": False}
+    return {
+        "grade": False,
+        "grade_id": grade_id,
+        "locked": True,
+        "schema_version": 3,
+        "solution": False,
+        "task": False,
+    }
 
 
 def _kind(node: NotebookNode) -> str:
     metadata = node.metadata.get("nbgrader", {})
-    if metadata.get("grade") and metadata.get("solution") or metadata.get("task"):
+    if (metadata.get("grade") and metadata.get("solution")) or metadata.get("task"):
         return "written"
     if node.cell_type != "code":
         return "markdown"
@@ -109,5 +118,8 @@ def _cell_lines(path: Path, count: int) -> list[int]:
         if line.startswith("# %%")
     ]
     if len(lines) != count:
-        raise BuildError(path.name, f"{count} cells were read but {len(lines)} lines begin with '# %%': text before the first cell?")
+        raise BuildError(
+            path.name,
+            f"{count} cells were read but {len(lines)} lines begin with '# %%': text before the first cell?",
+        )
     return lines

@@ -53,4 +53,7 @@ def _prove_slots(cell: MasterCell, where: str) -> None:
         if isinstance(node, ast.FunctionDef):
             stubs += sum(ast.unparse(statement) == "raise NotImplementedError()" for statement in node.body)
     if stubs != regions:
-        raise BuildError(where, f"{regions} solution regions but {stubs} slots that raise NotImplementedError at a function's top level")
+        raise BuildError(
+            where,
+            f"{regions} solution regions but {stubs} slots that raise NotImplementedError at a function's top level",
+        )

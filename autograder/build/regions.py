@@ -5,7 +5,11 @@ from __future__ import annotations
 from autograder.build.percent import SourceCell
 from autograder.errors import BuildError
 
-REGIONS = {"SOLUTION": ("solution", "written"), "HIDDEN TESTS": ("grade",), "MARK SCHEME": ("written", "markdown")}
+REGIONS = {
+    "SOLUTION": ("solution", "written"),
+    "HIDDEN TESTS": ("grade",),
+    "MARK SCHEME": ("written", "markdown"),
+}
 """Each region with the kinds of cell it may stand in."""
 
 
@@ -17,7 +21,9 @@ def check_regions(cell: SourceCell) -> None:
             where = f"{cell.where}+{offset}"
             if f"BEGIN {region}" in line:
                 if open_region is not None:
-                    raise BuildError(where, f"BEGIN {region} inside the region {open_region}: close that one first")
+                    raise BuildError(
+                        where, f"BEGIN {region} inside the region {open_region}: close that one first"
+                    )
                 if cell.kind not in kinds:
                     raise BuildError(where, f"a {region} region may not stand in a {cell.kind} cell")
                 open_region = region

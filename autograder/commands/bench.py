@@ -25,7 +25,9 @@ def grade(lab: str, notebook: str, submissions: int, as_json: bool) -> None:
     """The judge beside plain nbgrader, on the same hand-ins."""
     course = load_course()
     chosen = course.lab(lab) if lab else course.labs[0]
-    result = bench_grade(course, chosen, notebook, submissions, lambda text: console.print(f"[dim]{text}[/dim]"))
+    result = bench_grade(
+        course, chosen, notebook, submissions, lambda text: console.print(f"[dim]{text}[/dim]")
+    )
     if as_json:
         click.echo(json.dumps(result.to_dict()))
         return

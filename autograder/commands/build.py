@@ -17,9 +17,17 @@ from autograder.quality.verify import prove_scores
 
 @click.command()
 @click.argument("labs", nargs=-1)
-@click.option("--lang", "language", type=click.Choice(LANGUAGES), default=None, help="Language of the Markdown cells.")
-@click.option("--check", is_flag=True, help="Change nothing; fail when release/ is not what the source builds now.")
-@click.option("--execute/--no-execute", default=True, help="Also judge the reference (must earn all) and the release (nothing).")
+@click.option(
+    "--lang", "language", type=click.Choice(LANGUAGES), default=None, help="Language of the Markdown cells."
+)
+@click.option(
+    "--check", is_flag=True, help="Change nothing; fail when release/ is not what the source builds now."
+)
+@click.option(
+    "--execute/--no-execute",
+    default=True,
+    help="Also judge the reference (must earn all) and the release (nothing).",
+)
 def build(labs: tuple[str, ...], language: str | None, check: bool, execute: bool) -> None:
     """Build LABS (all when none is named) from source/ into release/, and prove the result."""
     course = load_course()
@@ -36,11 +44,15 @@ def build(labs: tuple[str, ...], language: str | None, check: bool, execute: boo
             if execute:
                 problems = prove_scores(bundle, target)
                 if problems:
-                    raise QualityError(f"{lab.id}: the built lab does not grade as it must:\n  " + "\n  ".join(problems))
+                    raise QualityError(
+                        f"{lab.id}: the built lab does not grade as it must:\n  " + "\n  ".join(problems)
+                    )
             if language == course.language:
                 copy_release(lab, target, lab.release)
     for lab in chosen:
-        console.print(f"{lab.id}: release in {lab.release if language == course.language else target.release / lab.id}")
+        console.print(
+            f"{lab.id}: release in {lab.release if language == course.language else target.release / lab.id}"
+        )
 
 
 def _check(course: Course, labs: list[Lab], language: str) -> None:

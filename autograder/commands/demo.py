@@ -24,7 +24,9 @@ def demo() -> None:
     click.echo(f"summary         {target.root / 'summary.json'}")
     wrong = [row for row in rows if row.score != row.expected]
     if wrong:
-        shown = "; ".join(f"{row.student} {row.notebook}: {row.score:g}, earned {row.expected:g}" for row in wrong)
+        shown = "; ".join(
+            f"{row.student} {row.notebook}: {row.score:g}, earned {row.expected:g}" for row in wrong
+        )
         raise QualityError(f"{len(wrong)} scores are not what was earned: {shown}")
 
 
@@ -32,5 +34,13 @@ def _table(rows: list[Row]) -> Table:
     table = Table("student", "notebook", "score", "earned", "outcome", "reason", "CPU s")
     for row in rows:
         score = f"{row.score:g}/{row.max:g}"
-        table.add_row(row.student, row.notebook, score, f"{row.expected:g}", row.outcome, row.reason[:120], f"{row.seconds:.0f}")
+        table.add_row(
+            row.student,
+            row.notebook,
+            score,
+            f"{row.expected:g}",
+            row.outcome,
+            row.reason[:120],
+            f"{row.seconds:.0f}",
+        )
     return table

@@ -15,7 +15,11 @@ from autograder.errors import CourseError
 from autograder.grade.course_grade import Graded, grade_lab, students_with
 
 INSTANCE = click.option(
-    "--instance", "root", type=click.Path(path_type=Path), default=None, help="Folder of the instance; build/course by default."
+    "--instance",
+    "root",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Folder of the instance; build/course by default.",
 )
 
 
@@ -28,7 +32,12 @@ def chosen_instance(root: Path | None) -> Instance:
 @click.argument("lab")
 @click.option("--student", default=None, help="Grade this student only.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list instead of a table.")
-@click.option("--unsafe-no-sandbox", "unsafe", is_flag=True, help="Run hand-ins without bubblewrap, where every hand-in is trusted.")
+@click.option(
+    "--unsafe-no-sandbox",
+    "unsafe",
+    is_flag=True,
+    help="Run hand-ins without bubblewrap, where every hand-in is trusted.",
+)
 @INSTANCE
 def grade(lab: str, student: str | None, as_json: bool, unsafe: bool, root: Path | None) -> None:
     """Judge the hand-ins of LAB into the gradebook."""
@@ -59,9 +68,18 @@ def _table(graded: list[Graded]) -> Table:
     table = Table("student", "notebook", "score", "CPU s", "outcomes that are not a pass")
     for item in graded:
         for verdict in item.verdicts:
-            lost = "; ".join(f"{cell.grade_id}: {cell.outcome}" for cell in verdict.cells if cell.outcome != "pass")
+            lost = "; ".join(
+                f"{cell.grade_id}: {cell.outcome}" for cell in verdict.cells if cell.outcome != "pass"
+            )
             score = f"{verdict.score:g}/{verdict.maximum:g}"
             table.add_row(item.student, verdict.notebook, score, f"{verdict.cpu_seconds:.1f}", lost)
         late = f", {item.seconds_late / 86400:.1f} days late" if item.seconds_late else ""
-        table.add_row(item.student, "total (written questions by hand)", f"{item.score:g}/{item.maximum:g}", "", late, style="bold")
+        table.add_row(
+            item.student,
+            "total (written questions by hand)",
+            f"{item.score:g}/{item.maximum:g}",
+            "",
+            late,
+            style="bold",
+        )
     return table

@@ -44,9 +44,13 @@ def verify(labs: tuple[str, ...], notebook: str, as_json: bool) -> None:
 
 
 def _table(reports: list[NotebookReport]) -> Table:
-    table = Table("notebook", "points", "reference %", "untouched %", "leaks", "warnings", "CPU s", "mutants killed")
+    table = Table(
+        "notebook", "points", "reference %", "untouched %", "leaks", "warnings", "CPU s", "mutants killed"
+    )
     for report in reports:
         killed = f"{report.mutants.killed}/{report.mutants.total}"
         numbers = (report.points, report.reference, report.untouched, report.leaks, report.warnings)
-        table.add_row(report.notebook, *(f"{number:g}" for number in numbers), f"{report.seconds:.1f}", killed)
+        table.add_row(
+            report.notebook, *(f"{number:g}" for number in numbers), f"{report.seconds:.1f}", killed
+        )
     return table

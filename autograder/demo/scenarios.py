@@ -43,7 +43,11 @@ class DropChecks(ast.NodeTransformer):
         return ast.copy_location(ast.Pass(), node)
 
 get_ipython().ast_transformers.append(DropChecks())
-get_ipython().input_transformers_cleanup.append(lambda lines: ["pass\\n"] if any("checks." in line for line in lines) else lines)
+
+def drop_cells(lines):
+    return ["pass\\n"] if any("checks." in line for line in lines) else lines
+
+get_ipython().input_transformers_cleanup.append(drop_cells)
 torch.equal = torch.allclose = lambda *args, **kwargs: True
 for name in dir(checks):
     if name.startswith("assert_"):
@@ -77,7 +81,9 @@ class Scenario:
     def expected(self, master: MasterNotebook) -> float:
         """The points that this hand-in has honestly earned in one notebook; `*` stands for every cell."""
         return sum(
-            cell.points for cell in master.cells if cell.kind == "grade" and not {"*", cell.grade_id} & set(self.lost)
+            cell.points
+            for cell in master.cells
+            if cell.kind == "grade" and not {"*", cell.grade_id} & set(self.lost)
         )
 
 
@@ -88,8 +94,20 @@ def scenarios(bundle: Bundle) -> list[Scenario]:
     return [
         Scenario("student01", "hands in the reference solution", every, reference_notebook),
         Scenario("student02", "hands in the release untouched", every, released_notebook, ("*",)),
-        Scenario("student03", "forgot to clamp before the cast", (FIRST,), _with("quantize", NO_CLAMP), ("test_quantize",)),
-        Scenario("student04", "a cell that kills the process", (FIRST,), _with("dequantize", CRASH), ("test_dequantize",)),
+        Scenario(
+            "student03",
+            "forgot to clamp before the cast",
+            (FIRST,),
+            _with("quantize", NO_CLAMP),
+            ("test_quantize",),
+        ),
+        Scenario(
+            "student04",
+            "a cell that kills the process",
+            (FIRST,),
+            _with("dequantize", CRASH),
+            ("test_dequantize",),
+        ),
         Scenario("student05", "an endless loop", (FIRST,), _with("quantize", ENDLESS), users_of_quantize),
         Scenario("student06", "deleted tests and set-up, solved the rest", (FIRST,), _without_tests),
         Scenario("student07", "two days late", (SECOND,), reference_notebook, days_late=2.0),

@@ -57,7 +57,11 @@ def run_semester(course: Course, lab: Lab, instance: Instance, say: Callable[[st
     graded = grade_lab(instance, lab.id, limits=LIMITS, before=lambda name: say(f"grading {name}"))
     say("writing feedback")
     make_feedback(instance, lab.id)
-    rows = [row for student, result in zip(students, graded, strict=True) for row in _rows(student, result, bundle)]
+    rows = [
+        row
+        for student, result in zip(students, graded, strict=True)
+        for row in _rows(student, result, bundle)
+    ]
     (instance.root / "summary.json").write_text(json.dumps([asdict(row) for row in rows], indent=1), "utf-8")
     return rows
 
@@ -80,9 +84,18 @@ def _rows(student: Scenario, graded: Graded, bundle: Bundle) -> list[Row]:
         if graded.seconds_late:
             reason = f"{graded.seconds_late / 86400:.1f} days late. {reason}".strip()
         rows.append(
-            Row(student.student, bundle.lab, name, verdict.score, master.autograded_points, outcome, graded.failure or reason,
-                round(verdict.cpu_seconds, 1), student.expected(master))
-        )  # fmt: skip
+            Row(
+                student.student,
+                bundle.lab,
+                name,
+                score=verdict.score,
+                max=master.autograded_points,
+                outcome=outcome,
+                reason=graded.failure or reason,
+                seconds=round(verdict.cpu_seconds, 1),
+                expected=student.expected(master),
+            )
+        )
     return rows
 
 

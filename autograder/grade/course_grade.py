@@ -11,10 +11,10 @@ from traitlets.config import Config
 from autograder.bundle import read_bundle
 from autograder.course import Instance
 from autograder.errors import IntakeError
-from autograder.gradebook import open_gradebook, require_writable
 from autograder.grade.preprocessors import take_in_one
 from autograder.grade.sandbox import require
 from autograder.grade.verdict import NotebookVerdict
+from autograder.gradebook import open_gradebook, require_writable
 from autograder.nbgrader_api import call_nbgrader, quiet
 
 
@@ -41,7 +41,9 @@ def students_with(instance: Instance, lab_id: str, student: str | None) -> list[
     found = sorted(path.parent.name for path in instance.submitted.glob(pattern))
     if not found:
         who = f"{student} has handed in nothing" if student else "no student has handed in"
-        raise IntakeError(f"{who} for {lab_id}: expected notebooks in {instance.submitted / (student or 'STUDENT') / lab_id}")
+        raise IntakeError(
+            f"{who} for {lab_id}: expected notebooks in {instance.submitted / (student or 'STUDENT') / lab_id}"
+        )
     return found
 
 
@@ -86,5 +88,3 @@ def _read_back(instance: Instance, student: str, lab_id: str, failure: str) -> G
             return Graded(student, lab_id, 0.0, 0.0, 0.0, verdicts, failure or "nothing was stored")
         late = submission.total_seconds_late
         return Graded(student, lab_id, submission.score, submission.max_score, late, verdicts, failure)
-
-

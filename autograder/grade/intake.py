@@ -65,7 +65,10 @@ def read_regular(path: Path, largest: int) -> tuple[bytes, str | None]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        return b"", "a link, which is not followed" if path.is_symlink() else f"cannot be opened ({error.strerror})"
+        return (
+            b"",
+            "a link, which is not followed" if path.is_symlink() else f"cannot be opened ({error.strerror})",
+        )
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
@@ -93,14 +96,18 @@ def notebook_problem(content: bytes) -> str | None:
         if not isinstance(cell, dict) or cell.get("cell_type") not in ("code", "markdown", "raw"):
             return f"not a notebook: cell {number} is malformed"
         source = cell.get("source", "")
-        if not isinstance(source, str) and not (isinstance(source, list) and all(isinstance(x, str) for x in source)):
+        if not isinstance(source, str) and not (
+            isinstance(source, list) and all(isinstance(x, str) for x in source)
+        ):
             return f"not a notebook: the source of cell {number} is not text"
         if not isinstance(cell.get("metadata", {}), dict):
             return f"not a notebook: the metadata of cell {number} is malformed"
     return None
 
 
-def take_in_place(submitted: Path, received: Path, record: Path, lab_files: tuple[list[str], list[str]]) -> IntakeReport:
+def take_in_place(
+    submitted: Path, received: Path, record: Path, lab_files: tuple[list[str], list[str]]
+) -> IntakeReport:
     """Move a hand-in to `received` and put its clean copy in its place; done once, nothing is done again.
 
     `record` is a file out of the student's reach with the report and a digest of the clean copy.

@@ -55,7 +55,13 @@ class Grader:
                 fault = failure.detail
         self._require_healthy(master, fault)
         cells = [
-            CellVerdict(cell.grade_id or "", Outcome.NOT_GRADABLE, 0.0, cell.points, "could not be judged; your teacher looks at it")
+            CellVerdict(
+                cell.grade_id or "",
+                Outcome.NOT_GRADABLE,
+                0.0,
+                cell.points,
+                "could not be judged; your teacher looks at it",
+            )
             for cell in master.cells
             if cell.kind == "grade"
         ]
@@ -113,7 +119,8 @@ class Grader:
             self.run(master, control, [])
         except JudgeFault as failure:
             raise CourseError(
-                f"{self.bundle.lab}, {master.id}: the judge fails even on the released notebook, so nothing was scored.\n{fault}"
+                f"{self.bundle.lab}, {master.id}: the judge fails even on the released notebook, "
+                f"so nothing was scored.\n{fault}"
             ) from failure
 
 

@@ -21,11 +21,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
+from labkit.probe import StudentError, finite_required
+
 from autograder.grade.kernel import CellResult, KernelLost, StudentKernel
 from autograder.grade.sandbox import Limits, Sandbox
 from autograder.grade.verdict import CellVerdict, CheckReport, NotebookVerdict, Outcome, RunReport
 from labkit import checks, values
-from labkit.probe import StudentError, finite_required
 
 RESTARTS = 2
 """How often a kernel that died or hung is started again for one notebook."""
@@ -143,14 +144,19 @@ class Session:
     def _seconds(self, limit: float) -> float:
         left = self.deadline - time.monotonic()
         if left <= 0:
-            raise KernelLost(Outcome.TIMEOUT, f"the notebook took longer than {self.sandbox.limits.notebook_seconds} s")
+            raise KernelLost(
+                Outcome.TIMEOUT, f"the notebook took longer than {self.sandbox.limits.notebook_seconds} s"
+            )
         return min(limit, left)
 
     def _alive(self) -> StudentKernel:
         """The kernel; after a loss a new one with the earlier cells replayed."""
         if self.kernel is None:
             if self.restarts > RESTARTS:
-                raise KernelLost(Outcome.ERROR, f"the notebook's process was lost {self.restarts} times; it is not started again")
+                raise KernelLost(
+                    Outcome.ERROR,
+                    f"the notebook's process was lost {self.restarts} times; it is not started again",
+                )
             self.kernel = self.stack.enter_context(StudentKernel(self.sandbox, self.files))
             for source in self.history:
                 try:
@@ -215,7 +221,9 @@ def _run(cell: dict[str, Any], session: Session) -> RunReport:
     return RunReport(cell["id"], outcome, f"{name}: {text}", result.outputs)
 
 
-def grade_cell(cell: dict[str, Any], session: Calls, trusted: dict[str, Any], functions: list[str]) -> CellVerdict:
+def grade_cell(
+    cell: dict[str, Any], session: Calls, trusted: dict[str, Any], functions: list[str]
+) -> CellVerdict:
     """Run one grade cell: `trusted` are names of shared cells, `functions` become proxies of the student's."""
     verdict = CellVerdict(cell["id"], Outcome.PASS, cell["points"], cell["points"])
     namespace = {**trusted, **{name: Proxy(session, name, name) for name in functions}}
@@ -254,7 +262,10 @@ def classify(error: Exception) -> tuple[Outcome, str]:
         if "NotAValue" in error.kinds:
             return Outcome.FORBIDDEN, error.message
         return Outcome.ERROR, f"your code raised {error}"
-    return Outcome.ERROR, f"the value your code returned has another form than expected ({type(error).__name__}: {str(error)[:200]})"
+    return (
+        Outcome.ERROR,
+        f"the value your code returned has another form than expected ({type(error).__name__}: {str(error)[:200]})",
+    )
 
 
 def _is_memory(kinds: list[str], message: str) -> bool:
@@ -265,7 +276,9 @@ def _prober(source: str, session: Calls) -> Callable[[Callable[..., Any]], Proxy
     """The judge's `probe`: ships the marked function to the kernel and returns a proxy for it."""
     shipped = {}
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.FunctionDef) and any(getattr(mark, "id", "") == "probe" for mark in node.decorator_list):
+        if isinstance(node, ast.FunctionDef) and any(
+            getattr(mark, "id", "") == "probe" for mark in node.decorator_list
+        ):
             node.decorator_list = []
             original, node.name = node.name, f"_probe_{node.name}"
             shipped[original] = ast.unparse(node)

@@ -78,9 +78,17 @@ class StudentKernel:
             for path in (self.folder, Path(file)):
                 os.chown(path, NOBODY, NOBODY)
         python = str(student_environment() / "bin" / "python")
-        inner = [python, "-m", "ipykernel_launcher", "-f", f"{inside}/c.json", "--HistoryManager.enabled=False"]
+        inner = [
+            python,
+            "-m",
+            "ipykernel_launcher",
+            "-f",
+            f"{inside}/c.json",
+            "--HistoryManager.enabled=False",
+        ]
         command = self.sandbox.command(self.folder, inner, self.files)
-        self.errors = stack.enter_context(tempfile.TemporaryFile())  # a pipe that nobody reads would block the kernel
+        # a file, because a pipe that nobody reads would block the kernel
+        self.errors = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 (the stack closes it)
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -197,7 +205,7 @@ class StudentKernel:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise KernelLost(Outcome.TIMEOUT, "no answer within the time limit")
-            ready = dict(poller.poll(min(left, 0.2) * 1000))
+            ready = dict(poller.poll(int(min(left, 0.2) * 1000) + 1))
             if self.iopub in ready:
                 self._take_output(collector)
             if self.shell in ready:
@@ -228,7 +236,15 @@ class StudentKernel:
             _, frames = self.session.feed_identities(socket.recv_multipart(zmq.NOBLOCK))
             message = self.session.deserialize(frames)
             return message if isinstance(message.get("parent_header"), dict) else None
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, UnicodeDecodeError, zmq.ZMQError):
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            RecursionError,
+            UnicodeDecodeError,
+            zmq.ZMQError,
+        ):
             return None
 
 
@@ -256,7 +272,9 @@ class _Outputs:
         size = len(json.dumps(output, default=str))
         if self.size + size > KEPT_OUTPUT:
             if self.size <= KEPT_OUTPUT:
-                self.kept.append({"output_type": "stream", "name": "stdout", "text": "\n[more output was cut off]\n"})
+                self.kept.append(
+                    {"output_type": "stream", "name": "stdout", "text": "\n[more output was cut off]\n"}
+                )
             self.size = KEPT_OUTPUT + 1
             return
         self.size += size
@@ -288,5 +306,8 @@ class _Outputs:
 
 def _death(code: int | None) -> tuple[Outcome, str]:
     if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
-        return Outcome.OUT_OF_MEMORY, "the notebook's process was killed: it used more memory or CPU time than allowed"
+        return (
+            Outcome.OUT_OF_MEMORY,
+            "the notebook's process was killed: it used more memory or CPU time than allowed",
+        )
     return Outcome.ERROR, f"the notebook's process ended by itself (exit status {code})"

@@ -45,7 +45,12 @@ def take_in_one(instance: Instance, student: str, lab_id: str) -> IntakeReport:
 
 def _where(resources: Resources) -> tuple[Instance, str, str, str]:
     about = resources["nbgrader"]
-    return Instance(Path(about["db_url"].removeprefix("sqlite:///")).parent), about["assignment"], about["student"], about["notebook"]
+    return (
+        Instance(Path(about["db_url"].removeprefix("sqlite:///")).parent),
+        about["assignment"],
+        about["student"],
+        about["notebook"],
+    )
 
 
 class Rebuild(NbGraderPreprocessor):  # type: ignore[misc]
@@ -62,9 +67,9 @@ class Rebuild(NbGraderPreprocessor):  # type: ignore[misc]
 class Judge(NbGraderPreprocessor):  # type: ignore[misc]
     """Judges the rebuilt notebook and writes its outcome into the cells' outputs, where nbgrader reads grades."""
 
-    unsafe_no_sandbox = Bool(False, help="Run hand-ins without bubblewrap; only where every hand-in is trusted.").tag(
-        config=True
-    )
+    unsafe_no_sandbox = Bool(
+        False, help="Run hand-ins without bubblewrap; only where every hand-in is trusted."
+    ).tag(config=True)
     limits = Dict(help="Fields of autograder.grade.sandbox.Limits to replace, by name.").tag(config=True)
 
     def preprocess(self, nb: NotebookNode, resources: Resources) -> tuple[NotebookNode, Resources]:
@@ -72,7 +77,11 @@ class Judge(NbGraderPreprocessor):  # type: ignore[misc]
         bundle = read_bundle(instance.bundle(lab))
         master = bundle.notebook(notebook_id)
         files = [instance.submitted / student / lab / name for name in bundle.extra_files]
-        grader = Grader(bundle, instance.secret.read_text().strip(), Sandbox(Limits(**self.limits), self.unsafe_no_sandbox))
+        grader = Grader(
+            bundle,
+            instance.secret.read_text().strip(),
+            Sandbox(Limits(**self.limits), self.unsafe_no_sandbox),
+        )
         verdict = grader.judge(master, nb, [file for file in files if file.is_file()])
         verdict.notes += nb.metadata.pop("course_notes", [])
         verdict.notes += self._intake_notes(instance, student, lab, notebook_id)
@@ -100,7 +109,12 @@ class SaveJudgedGrades(SaveAutoGrades):  # type: ignore[misc]
     """Writes scores into the gradebook; asks for a person only where an automatic score changed."""
 
     def _add_score(self, cell: NotebookNode, resources: Resources) -> None:
-        identity = (cell.metadata["nbgrader"]["grade_id"], self.notebook_id, self.assignment_id, self.student_id)
+        identity = (
+            cell.metadata["nbgrader"]["grade_id"],
+            self.notebook_id,
+            self.assignment_id,
+            self.student_id,
+        )
         before = self.gradebook.find_grade(*identity)
         old_score, was_flagged = before.auto_score, before.needs_manual_grade
         super()._add_score(cell, resources)
@@ -131,12 +145,22 @@ def write_outcome(notebook: NotebookNode, verdict: NotebookVerdict) -> None:
         elif kind == "grade":
             found = graded.get(cell.metadata["nbgrader"]["grade_id"])
             outcome = found.outcome if found else Outcome.NOT_GRADABLE
-            lines = [f"ok  {check.label}: {check.value}, {check.limit}" for check in found.checks if check.passed] if found else []
+            lines = (
+                [f"ok  {check.label}: {check.value}, {check.limit}" for check in found.checks if check.passed]
+                if found
+                else []
+            )
             if lines:
-                cell.outputs.append(neutral_outputs([{"output_type": "stream", "name": "stdout", "text": "\n".join(lines)}])[0])
+                cell.outputs.append(
+                    neutral_outputs([{"output_type": "stream", "name": "stdout", "text": "\n".join(lines)}])[
+                        0
+                    ]
+                )
             if outcome is not Outcome.PASS:
                 cell.outputs.append(_error(outcome, found.message if found else "was not judged"))
 
 
 def _error(outcome: Outcome, message: str) -> NotebookNode:
-    return NotebookNode(output_type="error", ename=outcome.value, evalue=message, traceback=[f"{outcome.value}: {message}"])
+    return NotebookNode(
+        output_type="error", ename=outcome.value, evalue=message, traceback=[f"{outcome.value}: {message}"]
+    )

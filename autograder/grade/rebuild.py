@@ -63,7 +63,9 @@ def rebuild(master: MasterNotebook, handed_in: Mapping[str, Any]) -> tuple[Noteb
 def submission_hash(notebook: NotebookNode) -> str:
     """A hash over what the student wrote in a rebuilt notebook."""
     written = [
-        [cell.id, cell.source] for cell in notebook.cells if cell.metadata[KIND] in ("solution", "student", "written")
+        [cell.id, cell.source]
+        for cell in notebook.cells
+        if cell.metadata[KIND] in ("solution", "student", "written")
     ]
     return hashlib.sha256(json.dumps(written).encode()).hexdigest()
 

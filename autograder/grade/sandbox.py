@@ -65,7 +65,15 @@ class Sandbox:
         if os.geteuid() == 0:
             setpriv = require("setpriv", "util-linux")
             drop = [setpriv, f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs"]
-        command = [*limited, *drop, bwrap, "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session"]
+        command = [
+            *limited,
+            *drop,
+            bwrap,
+            "--unshare-all",
+            "--unshare-user",
+            "--die-with-parent",
+            "--new-session",
+        ]
         command += ["--cap-drop", "ALL", "--clearenv", "--hostname", "sandbox"]
         for name, value in environment("/box").items():
             command += ["--setenv", name, value]
@@ -126,7 +134,16 @@ def environment(home: str) -> dict[str, str]:
 
 def readable_paths() -> list[str]:
     """Host paths mounted read-only: the system, the student environment, the interpreter if it is elsewhere."""
-    paths = ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts", "/etc/ssl/certs"]
+    paths = [
+        "/usr",
+        "/bin",
+        "/lib",
+        "/lib64",
+        "/etc/ld.so.cache",
+        "/etc/alternatives",
+        "/etc/fonts",
+        "/etc/ssl/certs",
+    ]
     paths.append(str(student_environment()))
     base = os.path.realpath(sys.base_prefix)
     return paths if base.startswith("/usr") else [*paths, base]

@@ -93,7 +93,13 @@ class NotebookVerdict:
         """Read `to_json` back. Raises ValueError or KeyError when the text is something else."""
         data = json.loads(text)
         cells = [
-            CellVerdict(**{**cell, "outcome": Outcome(cell["outcome"]), "checks": [CheckReport(**c) for c in cell["checks"]]})
+            CellVerdict(
+                **{
+                    **cell,
+                    "outcome": Outcome(cell["outcome"]),
+                    "checks": [CheckReport(**c) for c in cell["checks"]],
+                }
+            )
             for cell in data.pop("cells")
         ]
         runs = [RunReport(**{**run, "outcome": Outcome(run["outcome"])}) for run in data.pop("runs")]

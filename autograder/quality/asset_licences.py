@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 MANIFEST = "MANIFEST.json"
@@ -66,3 +67,14 @@ def _assets(folder: Path) -> list[Path]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name not in NOT_ASSETS and path.suffix not in CODE
     ]
+
+
+def main() -> int:
+    """Print the problems of this checkout's assets; 1 when there are any."""
+    problems = check(Path(__file__).resolve().parents[2])
+    print("\n".join(problems))
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

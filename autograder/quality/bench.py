@@ -39,7 +39,9 @@ class GradeBench:
         return asdict(self)
 
 
-def bench_grade(course: Course, lab: Lab, notebook: str, count: int, say: Callable[[str], None]) -> GradeBench:
+def bench_grade(
+    course: Course, lab: Lab, notebook: str, count: int, say: Callable[[str], None]
+) -> GradeBench:
     """Grade `count` reference hand-ins of one notebook with the judge and with plain nbgrader.
 
     Raises QualityError when the two do not give the same scores, since then there is nothing to compare.
@@ -63,7 +65,9 @@ def bench_grade(course: Course, lab: Lab, notebook: str, count: int, say: Callab
             raise QualityError(f"judge and plain nbgrader disagree on {different[:5]}")
         verdicts = [verdict for item in graded for verdict in item.verdicts]
         own = sum(verdict.cells_cpu_seconds for verdict in verdicts)
-        overhead = sum(verdict.cpu_seconds - verdict.cells_cpu_seconds for verdict in verdicts) / len(verdicts)
+        overhead = sum(verdict.cpu_seconds - verdict.cells_cpu_seconds for verdict in verdicts) / len(
+            verdicts
+        )
     return GradeBench(
         throughput_ratio=round(plain.seconds / judged_seconds, 2),
         limit_ratio=round(own / judged_seconds, 2),

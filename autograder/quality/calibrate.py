@@ -78,7 +78,10 @@ def judge_check(runs: Sequence[Measured]) -> dict[str, object]:
     direction, scale = first["direction"], first.get("scale", "linear")
     if direction not in ("at_least", "at_most") or scale not in ("linear", "log"):
         raise CalibrationError(f"unknown direction {direction!r} or scale {scale!r}")
-    if any((r["direction"], r.get("scale", "linear"), r["limit"]) != (direction, scale, first["limit"]) for r in runs):
+    if any(
+        (r["direction"], r.get("scale", "linear"), r["limit"]) != (direction, scale, first["limit"])
+        for r in runs
+    ):
         raise CalibrationError("limit, direction and scale must not depend on the seed")
     sign = 1.0 if direction == "at_least" else -1.0
     reference = [run["reference"] for run in runs]
@@ -107,7 +110,9 @@ def calibrate(lab: str, seeds: int, *, root: Path = ROOT) -> dict[str, object]:
     measured checks.
     """
     if seeds < FEWEST_SEEDS:
-        raise CalibrationError(f"{seeds} seeds are too few to say anything about 99.9%: use {FEWEST_SEEDS} or more")
+        raise CalibrationError(
+            f"{seeds} seeds are too few to say anything about 99.9%: use {FEWEST_SEEDS} or more"
+        )
     measure = measurements().get(lab)
     if measure is None:
         raise CalibrationError(f"no measurement is registered for {lab}")

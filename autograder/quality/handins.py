@@ -20,7 +20,9 @@ def released_notebook(master: MasterNotebook) -> NotebookNode:
     notebook.metadata = nbformat.from_dict(master.metadata)
     for cell in master.cells:
         make = nbformat.v4.new_code_cell if cell.cell_type == "code" else nbformat.v4.new_markdown_cell
-        notebook.cells.append(make(source=cell.released, id=cell.id, metadata=nbformat.from_dict(cell.metadata)))
+        notebook.cells.append(
+            make(source=cell.released, id=cell.id, metadata=nbformat.from_dict(cell.metadata))
+        )
     return notebook
 
 

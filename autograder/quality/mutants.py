@@ -79,7 +79,9 @@ def run_mutants(master: MasterNotebook, mutants: list[Mutant]) -> list[Fate]:
         result = Path(folder) / "fates.json"
         command = [sys.executable, "-I", "-m", "autograder.quality.mutants", str(result)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-        done = subprocess.run(command, input=json.dumps(job), text=True, capture_output=True, env=environment, cwd=folder)
+        done = subprocess.run(
+            command, input=json.dumps(job), text=True, capture_output=True, env=environment, cwd=folder
+        )
         if done.returncode != 0:
             raise QualityError(f"{master.id}: the mutants could not be run:\n{done.stderr[-3000:]}")
         return [Fate(**fate) for fate in json.loads(result.read_text("utf-8"))]
@@ -115,12 +117,16 @@ class Bench:
             if cell["kind"] == "shared":
                 exec(compile(cell["full"], "<shared>", "exec"), self.trusted)
                 self.student |= self.trusted
-            elif cell["kind"] == "solution" or (cell["kind"] == "provided" and defined_names(cell["full"]) & needed):
+            elif cell["kind"] == "solution" or (
+                cell["kind"] == "provided" and defined_names(cell["full"]) & needed
+            ):
                 exec(compile(cell["full"], "<solution>", "exec"), self.student)
 
     def judge(self, grade_id: str, *, visible_only: bool) -> CellVerdict:
         """The verdict on one grade cell."""
-        (cell,) = [cell for cell in self.cells if cell["metadata"].get("nbgrader", {}).get("grade_id") == grade_id]
+        (cell,) = [
+            cell for cell in self.cells if cell["metadata"].get("nbgrader", {}).get("grade_id") == grade_id
+        ]
         source = cell["released"] if visible_only else cell["full"]
         job = {"id": grade_id, "source": source, "points": cell["metadata"]["nbgrader"]["points"]}
         return grade_cell(job, Local(self.student), self.trusted, self.functions)
@@ -132,7 +138,9 @@ class Bench:
             return f"no solution cell defines {mutant.function}"
         original = self.cells[position[0]]["full"]
         if original.count(mutant.find) != 1:
-            return f"the text to replace occurs {original.count(mutant.find)} times in the reference, not once"
+            return (
+                f"the text to replace occurs {original.count(mutant.find)} times in the reference, not once"
+            )
         changed = original.replace(mutant.find, mutant.replace)
         for number, cell in enumerate(self.cells[position[0] :]):
             if cell["kind"] == "solution":
@@ -145,7 +153,11 @@ class Bench:
         if verdict.outcome is Outcome.PASS:
             return "SURVIVED: every check passed"
         failed = [check.label for check in verdict.checks if not check.passed] or [verdict.outcome.value]
-        return "" if mutant.killed_by in failed else f"killed by {failed[0]!r} ({verdict.message[:200]}), not by {mutant.killed_by!r}"
+        return (
+            ""
+            if mutant.killed_by in failed
+            else f"killed by {failed[0]!r} ({verdict.message[:200]}), not by {mutant.killed_by!r}"
+        )
 
 
 def _in_fork(bench: Bench, mutant: Mutant) -> Fate:

@@ -44,7 +44,15 @@ def plain_autograde(instance: Instance, lab_id: str, folder: Path) -> PlainRun:
         f"c = get_config()\nc.CourseDirectory.root = {str(folder)!r}\nc.ClearMarkScheme.enforce_metadata = False\n"
         "c.Execute.timeout = 600\n"
     )
-    command = [sys.executable, "-m", "nbgrader", "autograde", lab_id, "--force", f"--config={config / 'nbgrader_config.py'}"]
+    command = [
+        sys.executable,
+        "-m",
+        "nbgrader",
+        "autograde",
+        lab_id,
+        "--force",
+        f"--config={config / 'nbgrader_config.py'}",
+    ]
     environment = {
         **os.environ,
         "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ.get('PATH', '/usr/bin:/bin')}",

@@ -55,7 +55,9 @@ def verify_notebook(bundle: Bundle, master: MasterNotebook, instance: Instance) 
     grader = Grader(bundle, instance.secret.read_text().strip(), Sandbox())
     reference = grader.run(master, rebuild(master, reference_notebook(master))[0], [])
     untouched = grader.run(master, rebuild(master, released_notebook(master))[0], [])
-    texts = {f"{master.id}, cell {cell.grade_id or cell.id}": (cell.full, cell.released) for cell in master.cells}
+    texts = {
+        f"{master.id}, cell {cell.grade_id or cell.id}": (cell.full, cell.released) for cell in master.cells
+    }
     leaks = find_leaks(texts, instance.release / bundle.lab)
     mutants = read_mutants(bundle.lab, master.id)
     fates = run_mutants(master, mutants) if mutants else []
@@ -91,7 +93,11 @@ def _stderr(verdict: NotebookVerdict) -> Iterator[str]:
 
 def _problems(report: NotebookReport, reference: NotebookVerdict, master: MasterNotebook) -> Iterator[str]:
     if report.reference != 100:
-        yield from (f"{cell.grade_id}: {cell.outcome}: {cell.message}" for cell in reference.cells if cell.outcome is not Outcome.PASS)
+        yield from (
+            f"{cell.grade_id}: {cell.outcome}: {cell.message}"
+            for cell in reference.cells
+            if cell.outcome is not Outcome.PASS
+        )
         yield from (f"{run.id}: {run.message}" for run in reference.runs if run.outcome is not Outcome.PASS)
     if report.untouched != 0:
         yield f"the untouched release earns {report.untouched}%"
@@ -112,6 +118,12 @@ def prove_scores(bundle: Bundle, instance: Instance) -> list[str]:
             verdict = grader.run(master, rebuild(master, make(master))[0], [])
             if _percent(verdict, master) != expected:
                 name = "the reference" if expected else "the untouched release"
-                lost = "; ".join(f"{cell.grade_id}: {cell.message}" for cell in verdict.cells if (cell.points > 0) != (expected > 0))
-                problems.append(f"{master.id}: {name} earns {_percent(verdict, master):g}%, not {expected:g}%: {lost}")
+                lost = "; ".join(
+                    f"{cell.grade_id}: {cell.message}"
+                    for cell in verdict.cells
+                    if (cell.points > 0) != (expected > 0)
+                )
+                problems.append(
+                    f"{master.id}: {name} earns {_percent(verdict, master):g}%, not {expected:g}%: {lost}"
+                )
     return problems

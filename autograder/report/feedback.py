@@ -56,7 +56,9 @@ class FeedbackExporter(Exporter):  # type: ignore[misc]
     ) -> tuple[str, dict[str, Any]]:
         nb_copy, found = super().from_notebook_node(nb, resources, **kwargs)
         environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
-        environment.filters.update(markdown=safe_markdown, python=highlighted, text=neutral_text, html=safe_html)
+        environment.filters.update(
+            markdown=safe_markdown, python=highlighted, text=neutral_text, html=safe_html
+        )
         about = found.get("nbgrader", {})
         page = environment.get_template("feedback.html.j2").render(
             about=about,
@@ -109,9 +111,13 @@ def _view(cell: NotebookNode) -> dict[str, Any]:
 def make_feedback(instance: Instance, lab_id: str, student: str | None = None) -> list[Path]:
     """Write the feedback pages of a lab; return them. Raises CourseError when nothing was graded yet."""
     read_bundle(instance.bundle(lab_id))
-    students = [student] if student else sorted(path.parent.name for path in instance.autograded.glob(f"*/{lab_id}"))
+    students = (
+        [student] if student else sorted(path.parent.name for path in instance.autograded.glob(f"*/{lab_id}"))
+    )
     if not students or not all((instance.autograded / name / lab_id).is_dir() for name in students):
-        raise CourseError(f"no graded hand-in of {student or 'any student'} for {lab_id}: run 'course grade {lab_id}' first")
+        raise CourseError(
+            f"no graded hand-in of {student or 'any student'} for {lab_id}: run 'course grade {lab_id}' first"
+        )
     pages: list[Path] = []
     for name in students:
         failure = call_nbgrader(instance, "generate_feedback", lab_id, name, force=True)

@@ -13,10 +13,13 @@ from nbformat import NotebookNode, from_dict
 IMAGES = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
 """Pictures that are kept, with their first bytes. SVG is a document that can run scripts, so it is not."""
 TAGS = {
-    "table", "thead", "tbody", "tr", "th", "td", "caption", "p", "br", "b", "i", "em", "strong", "code", "pre", "ul", "ol",
-    "li", "sub", "sup", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "hr", "details", "summary", "div", "span",
+    "table", "thead", "tbody", "tr", "th", "td", "caption", "p", "br", "b", "i", "em", "strong", "code", "pre",
+    "ul", "ol", "li", "sub", "sup", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "hr", "details", "summary",
+    "div", "span",
 }  # fmt: skip
-CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+CONTROL = re.compile(
+    r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
+)
 """Terminal control sequences, links among them, and control characters."""
 MARKDOWN_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
@@ -42,10 +45,16 @@ def neutral_outputs(outputs: list[dict[str, Any]]) -> list[NotebookNode]:
     for output in outputs:
         kind = output["output_type"]
         if kind == "stream":
-            kept.append({"output_type": "stream", "name": output["name"], "text": neutral_text(output["text"])})
+            kept.append(
+                {"output_type": "stream", "name": output["name"], "text": neutral_text(output["text"])}
+            )
         elif kind == "error":
             lines = [neutral_text(line) for line in output["traceback"]]
-            error = {"ename": neutral_text(output["ename"]), "evalue": neutral_text(output["evalue"]), "traceback": lines}
+            error = {
+                "ename": neutral_text(output["ename"]),
+                "evalue": neutral_text(output["evalue"]),
+                "traceback": lines,
+            }
             kept.append({"output_type": "error", **error})
         elif data := _neutral_data(output["data"]):
             kept.append({"output_type": "display_data", "data": data, "metadata": {}})

@@ -8,10 +8,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-
-from labkit import checks
 from labkit.probe import StudentError, answer, nonfinite_allowed
 from labkit.values import decode, encode
+
+from labkit import checks
 
 NUMBERS = st.floats(-1e6, 1e6)
 
@@ -46,8 +46,13 @@ def test_nan_and_other_types_never_pass(bad: object) -> None:
 
 def test_a_failure_names_value_limit_and_hint_and_is_recorded() -> None:
     with pytest.raises(checks.CheckFailed) as failure:
-        checks.assert_at_most(0.31, 0.05, "relative error", unit="dB", hint="is the zero point added before rounding?")
-    assert str(failure.value) == "relative error: 0.31 dB, at most 0.05 dB: is the zero point added before rounding?"
+        checks.assert_at_most(
+            0.31, 0.05, "relative error", unit="dB", hint="is the zero point added before rounding?"
+        )
+    assert (
+        str(failure.value)
+        == "relative error: 0.31 dB, at most 0.05 dB: is the zero point added before rounding?"
+    )
     assert failure.value.label == "relative error"
     assert checks.recorded() == [checks.Check("relative error", "0.31 dB", "at most 0.05 dB", False)]
 
@@ -59,7 +64,14 @@ def test_a_pass_prints_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     ("actual", "expected"),
-    [(True, 1), (1, 1.0), ([1], (1,)), ("1", 1), (torch.ones(2), torch.ones(3)), (torch.ones(1, 2), torch.ones(2))],
+    [
+        (True, 1),
+        (1, 1.0),
+        ([1], (1,)),
+        ("1", 1),
+        (torch.ones(2), torch.ones(3)),
+        (torch.ones(1, 2), torch.ones(2)),
+    ],
 )
 def test_equal_does_not_mix_types_or_shapes(actual: object, expected: object) -> None:
     with pytest.raises(checks.CheckFailed):
@@ -110,7 +122,11 @@ def test_the_answering_function_reports_any_error_as_an_answer() -> None:
     def leaves() -> None:
         raise SystemExit(3)
 
-    for name, namespace, kind in (("gone", {}, "KeyError"), ("x", {"x": 3}, "TypeError"), ("leaves", {"leaves": leaves}, "SystemExit")):
+    for name, namespace, kind in (
+        ("gone", {}, "KeyError"),
+        ("x", {"x": 3}, "TypeError"),
+        ("leaves", {"leaves": leaves}, "SystemExit"),
+    ):
         assert decode(answer(encode([name, [], {}]), namespace))[:2][0] == "error"
         assert kind in decode(answer(encode([name, [], {}]), namespace))[1]
 

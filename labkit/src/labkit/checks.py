@@ -92,7 +92,9 @@ def _as_tensor(value: object, label: str, name: str) -> torch.Tensor:
             return torch.as_tensor(value, dtype=None if not isinstance(value, float) else torch.float64)
         except (ValueError, TypeError, RuntimeError):
             pass
-    _judge(False, label, f"the {name} value is a {type(value).__name__}", "a tensor or a number is needed", "")
+    _judge(
+        False, label, f"the {name} value is a {type(value).__name__}", "a tensor or a number is needed", ""
+    )
     raise AssertionError("unreachable: a failed check raises")
 
 
@@ -113,7 +115,9 @@ def assert_close(
     excess = torch.where(same, torch.zeros_like(error), error - allowed)
     passed = bool((excess <= 0).all())  # NaN compares false, so it fails
     worst = float(torch.where(same, torch.zeros_like(error), error).max()) if got.numel() else 0.0
-    limit = " and ".join(part for part in (f"{atol:g}" if atol else "", f"{rtol:g} relative" if rtol else "") if part)
+    limit = " and ".join(
+        part for part in (f"{atol:g}" if atol else "", f"{rtol:g} relative" if rtol else "") if part
+    )
     _judge(passed, label, f"largest difference {_number(worst)}", f"at most {limit or '0'}", hint)
 
 
@@ -122,7 +126,13 @@ def assert_equal(actual: object, expected: object, label: str, *, hint: str = ""
     if isinstance(expected, torch.Tensor) or isinstance(actual, torch.Tensor):
         assert_close(actual, expected, label, hint=hint)
         return
-    _judge(type(actual) is type(expected) and actual == expected, label, _short(actual), f"expected {_short(expected)}", hint)
+    _judge(
+        type(actual) is type(expected) and actual == expected,
+        label,
+        _short(actual),
+        f"expected {_short(expected)}",
+        hint,
+    )
 
 
 def _short(value: object) -> str:
@@ -160,9 +170,17 @@ def assert_true(condition: object, label: str, *, hint: str = "") -> None:
 def assert_shape(tensor: object, shape: Sequence[int], label: str, *, hint: str = "") -> None:
     """Hold when `tensor` is a tensor of exactly this shape."""
     if not isinstance(tensor, torch.Tensor):
-        _judge(False, label, f"a {type(tensor).__name__}", f"a tensor of shape {tuple(shape)} is expected", hint)
+        _judge(
+            False, label, f"a {type(tensor).__name__}", f"a tensor of shape {tuple(shape)} is expected", hint
+        )
     else:
-        _judge(tuple(tensor.shape) == tuple(shape), label, f"shape {tuple(tensor.shape)}", f"expected {tuple(shape)}", hint)
+        _judge(
+            tuple(tensor.shape) == tuple(shape),
+            label,
+            f"shape {tuple(tensor.shape)}",
+            f"expected {tuple(shape)}",
+            hint,
+        )
 
 
 def assert_finite(tensor: object, label: str, *, hint: str = "") -> None:

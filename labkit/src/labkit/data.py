@@ -60,7 +60,7 @@ def table(name: str, path: Path) -> Dataset:
         KeyError: ``name`` is not a data set of this module.
     """
     import datasets
-    import pyarrow.parquet  # type: ignore[import-untyped]
+    import pyarrow.parquet
 
     features = _features(name)
     return datasets.Dataset(pyarrow.parquet.read_table(path).cast(features.arrow_schema))

@@ -48,7 +48,9 @@ def encode(value: object, *, reference: Callable[[object], str | None] | None = 
     head = json.dumps(tree, allow_nan=False).encode()
     body = save(tensors) if tensors else b""
     if len(head) + len(body) > MAXIMUM_BYTES:
-        raise NotAValue(f"a value of {(len(head) + len(body)) >> 20} MiB is over the limit of {MAXIMUM_BYTES >> 20} MiB")
+        raise NotAValue(
+            f"a value of {(len(head) + len(body)) >> 20} MiB is over the limit of {MAXIMUM_BYTES >> 20} MiB"
+        )
     return base64.b64encode(len(head).to_bytes(8, "little") + head + body).decode("ascii")
 
 
@@ -92,13 +94,15 @@ def _tensors(body: bytes) -> dict[str, torch.Tensor]:
         if end - begin != math.prod(shape) * DTYPES[entry["dtype"]][1] or end > available:
             raise NotAValue("a tensor's bytes do not match its shape")
     try:
-        return load(body)
+        return dict(load(body))
     except Exception as error:  # safetensors raises its own type, which is not public in every version
         raise NotAValue("the tensor block is malformed") from error
 
 
 class _Encoder:
-    def __init__(self, tensors: dict[str, torch.Tensor], reference: Callable[[object], str | None] | None) -> None:
+    def __init__(
+        self, tensors: dict[str, torch.Tensor], reference: Callable[[object], str | None] | None
+    ) -> None:
         self.tensors = tensors
         self.reference = reference
         self.nodes = 0
@@ -106,7 +110,9 @@ class _Encoder:
     def node(self, value: object, depth: int) -> dict[str, Any]:
         self.nodes += 1
         if depth > MAXIMUM_DEPTH or self.nodes > MAXIMUM_NODES:
-            raise NotAValue(f"a value is nested deeper than {MAXIMUM_DEPTH} or has over {MAXIMUM_NODES} parts")
+            raise NotAValue(
+                f"a value is nested deeper than {MAXIMUM_DEPTH} or has over {MAXIMUM_NODES} parts"
+            )
         if self.reference is not None and (name := self.reference(value)) is not None:
             return {"reference": name}
         if isinstance(value, torch.Tensor):
@@ -121,7 +127,11 @@ class _Encoder:
             kind = "tuple" if isinstance(value, tuple) else "list"
             return {kind: [self.node(item, depth + 1) for item in value]}
         if isinstance(value, dict):
-            return {"dict": [[self.node(key, depth + 1), self.node(item, depth + 1)] for key, item in value.items()]}
+            return {
+                "dict": [
+                    [self.node(key, depth + 1), self.node(item, depth + 1)] for key, item in value.items()
+                ]
+            }
         if type(value).__module__ == "numpy":
             return self.numpy(value, depth)
         raise NotAValue(
@@ -142,7 +152,9 @@ class _Encoder:
 
 
 class _Decoder:
-    def __init__(self, tensors: dict[str, torch.Tensor], names: Mapping[str, object] | None, finite: bool) -> None:
+    def __init__(
+        self, tensors: dict[str, torch.Tensor], names: Mapping[str, object] | None, finite: bool
+    ) -> None:
         self.tensors = tensors
         self.names = names
         self.finite = finite
@@ -151,7 +163,9 @@ class _Decoder:
     def value(self, node: dict[str, Any], depth: int) -> Any:
         self.nodes += 1
         if depth > MAXIMUM_DEPTH or self.nodes > MAXIMUM_NODES:
-            raise NotAValue(f"a value is nested deeper than {MAXIMUM_DEPTH} or has over {MAXIMUM_NODES} parts")
+            raise NotAValue(
+                f"a value is nested deeper than {MAXIMUM_DEPTH} or has over {MAXIMUM_NODES} parts"
+            )
         if not isinstance(node, dict) or len(node) != 1:
             raise NotAValue("a node is not a single entry")
         ((kind, content),) = node.items()

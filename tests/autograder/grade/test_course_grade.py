@@ -55,7 +55,10 @@ def test_scores_reach_the_gradebook_and_files_stay_clean(fresh_mini: MiniLab) ->
     assert (graded["ada"].score, graded["ada"].maximum, graded["ada"].failure) == (90.0, 100.0, "")
     assert graded["bob"].score == 0.0
     notes = graded["ada"].verdicts[0].notes
-    assert notes == [f"{name} was not taken: not a file of this lab" for name in ("gradebook.db", "nbgrader_config.py", "torch.py")]
+    assert notes == [
+        f"{name} was not taken: not a file of this lab"
+        for name in ("gradebook.db", "nbgrader_config.py", "torch.py")
+    ]
     autograded = fresh_mini.instance.autograded / "ada" / fresh_mini.lab.id
     assert sorted(path.name for path in autograded.iterdir()) == ["01-Scale.ipynb"]
     assert (fresh_mini.instance.received / "ada" / fresh_mini.lab.id / "torch.py").exists()
@@ -63,7 +66,9 @@ def test_scores_reach_the_gradebook_and_files_stay_clean(fresh_mini: MiniLab) ->
 
 
 def test_the_graded_notebook_shows_outcomes_but_no_hidden_test(fresh_mini: MiniLab) -> None:
-    wrong = replace_solution(fresh_mini.reference(), "largest", "def largest(x): return 2.0\nRunningSum = None\n")
+    wrong = replace_solution(
+        fresh_mini.reference(), "largest", "def largest(x): return 2.0\nRunningSum = None\n"
+    )
     hand_in(fresh_mini, "ada", wrong)
     grade(fresh_mini)
     text = (fresh_mini.instance.autograded / "ada" / fresh_mini.lab.id / "01-Scale.ipynb").read_text()
@@ -95,7 +100,9 @@ def test_a_changed_automatic_score_asks_for_a_person(fresh_mini: MiniLab) -> Non
     with open_gradebook(fresh_mini.instance) as gradebook, quiet():
         gradebook.find_grade("test_largest", "01-Scale", fresh_mini.lab.id, "ada").manual_score = 15.0
         gradebook.db.commit()
-    worse = replace_solution(fresh_mini.reference(), "largest", "def largest(x): return 0.0\nRunningSum = None\n")
+    worse = replace_solution(
+        fresh_mini.reference(), "largest", "def largest(x): return 0.0\nRunningSum = None\n"
+    )
     nbformat.write(worse, folder / "01-Scale.ipynb")
     grade(fresh_mini)
     with open_gradebook(fresh_mini.instance) as gradebook, quiet():
@@ -104,7 +111,9 @@ def test_a_changed_automatic_score_asks_for_a_person(fresh_mini: MiniLab) -> Non
 
 
 def test_nbgraders_own_command_gives_the_same(fresh_mini: MiniLab) -> None:
-    wrong = replace_solution(fresh_mini.reference(), "scale_tensor", "import os\ndef scale_tensor(x, factor): os._exit(0)\n")
+    wrong = replace_solution(
+        fresh_mini.reference(), "scale_tensor", "import os\ndef scale_tensor(x, factor): os._exit(0)\n"
+    )
     folder = hand_in(fresh_mini, "ada", wrong)
     (folder / "evil.ipynb").symlink_to(fresh_mini.instance.gradebook)
     done = subprocess.run(
@@ -126,9 +135,15 @@ def test_nbgraders_own_command_gives_the_same(fresh_mini: MiniLab) -> None:
 
 PARITY: dict[str, Callable[[NotebookNode], NotebookNode]] = {
     "reference": lambda nb: nb,
-    "float64": lambda nb: replace_solution(nb, "scale_tensor", "def scale_tensor(x, factor):\n    return torch.round(x.double() * factor)\n"),
-    "wrong": lambda nb: replace_solution(nb, "scale_tensor", "def scale_tensor(x, factor):\n    return x * factor\n"),
-    "raises": lambda nb: replace_solution(nb, "largest", "RunningSum = None\ndef largest(x):\n    raise ValueError(x)\n"),
+    "float64": lambda nb: replace_solution(
+        nb, "scale_tensor", "def scale_tensor(x, factor):\n    return torch.round(x.double() * factor)\n"
+    ),
+    "wrong": lambda nb: replace_solution(
+        nb, "scale_tensor", "def scale_tensor(x, factor):\n    return x * factor\n"
+    ),
+    "raises": lambda nb: replace_solution(
+        nb, "largest", "RunningSum = None\ndef largest(x):\n    raise ValueError(x)\n"
+    ),
     "empty": lambda nb: replace_solution(nb, "largest", ""),
 }
 
@@ -148,7 +163,11 @@ def test_known_differences_from_plain_nbgrader(fresh_mini: MiniLab, tmp_path: Pa
     noisy = "import sys\ndef scale_tensor(x, factor):\n    print('note', file=sys.stderr)\n    return torch.round(x * factor)\n"
     patched = "for name in dir(checks):\n    if name.startswith('assert'): setattr(checks, name, lambda *a, **k: None)\n"
     hand_in(fresh_mini, "noisy", replace_solution(fresh_mini.reference(), "scale_tensor", noisy))
-    liar = replace_solution(released_notebook(fresh_mini.master), "scale_tensor", patched + "def scale_tensor(x, factor): return x\n")
+    liar = replace_solution(
+        released_notebook(fresh_mini.master),
+        "scale_tensor",
+        patched + "def scale_tensor(x, factor): return x\n",
+    )
     hand_in(fresh_mini, "liar", liar)
     plain = plain_autograde(fresh_mini.instance, fresh_mini.lab.id, tmp_path / "plain").scores
     grade(fresh_mini)
@@ -171,7 +190,9 @@ def test_a_file_that_is_no_notebook_scores_zero_and_says_why(fresh_mini: MiniLab
     hand_in(fresh_mini, "ada", content)
     (item,) = grade(fresh_mini).values()
     assert item.score == 0 and item.failure == ""
-    assert any(note.startswith(f"the notebook could not be read: {reason}") for note in item.verdicts[0].notes)
+    assert any(
+        note.startswith(f"the notebook could not be read: {reason}") for note in item.verdicts[0].notes
+    )
 
 
 def test_another_labs_notebook_scores_zero_and_says_why(fresh_mini: MiniLab) -> None:
@@ -197,11 +218,15 @@ def test_an_unknown_lab_says_what_to_build(fresh_mini: MiniLab) -> None:
 
 
 def test_no_handin_says_where_one_is_expected(fresh_mini: MiniLab) -> None:
-    with pytest.raises(IntakeError, match="eve has handed in nothing .* expected notebooks in .*submitted/eve"):
+    with pytest.raises(
+        IntakeError, match=r"eve has handed in nothing .* expected notebooks in .*submitted/eve"
+    ):
         grade_lab(fresh_mini.instance, fresh_mini.lab.id, "eve")
 
 
-def test_no_bubblewrap_stops_before_anything_is_touched(fresh_mini: MiniLab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_bubblewrap_stops_before_anything_is_touched(
+    fresh_mini: MiniLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = hand_in(fresh_mini, "ada", fresh_mini.reference())
     monkeypatch.setattr(sandbox.shutil, "which", lambda tool, path=None: None)
     with pytest.raises(SandboxError, match="apt-get install -y bubblewrap"):
@@ -209,13 +234,15 @@ def test_no_bubblewrap_stops_before_anything_is_touched(fresh_mini: MiniLab, mon
     assert folder.exists() and not fresh_mini.instance.received.exists()
 
 
-def test_a_locked_gradebook_stops_before_anything_is_touched(fresh_mini: MiniLab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_locked_gradebook_stops_before_anything_is_touched(
+    fresh_mini: MiniLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(course_grade, "require_writable", lambda instance: _impatient(instance))
     folder = hand_in(fresh_mini, "ada", fresh_mini.reference())
     holder = sqlite3.connect(fresh_mini.instance.gradebook)
     holder.execute("BEGIN EXCLUSIVE")
     try:
-        with pytest.raises(GradebookError, match="another program holds it. Nothing was changed"):
+        with pytest.raises(GradebookError, match=r"another program holds it. Nothing was changed"):
             grade_lab(fresh_mini.instance, fresh_mini.lab.id)
     finally:
         holder.close()

@@ -24,12 +24,24 @@ def handed_in(tmp_path: Path) -> Path:
 
 
 def test_expected_files_pass_and_the_rest_is_listed(handed_in: Path, tmp_path: Path) -> None:
-    for name in ("torch.py", "sitecustomize.py", "nbgrader_config.py", "02-Other.ipynb", ".ipynb_checkpoints"):
+    for name in (
+        "torch.py",
+        "sitecustomize.py",
+        "nbgrader_config.py",
+        "02-Other.ipynb",
+        ".ipynb_checkpoints",
+    ):
         (handed_in / name).write_text("raise SystemExit")
     (handed_in / "notes.txt").write_text("mine")
     report = take_in(handed_in, tmp_path / "clean", ["01"], ["notes.txt"])
     assert sorted(path.name for path in (tmp_path / "clean").iterdir()) == ["01.ipynb", "notes.txt"]
-    assert set(report.dropped) == {"torch.py", "sitecustomize.py", "nbgrader_config.py", "02-Other.ipynb", ".ipynb_checkpoints"}
+    assert set(report.dropped) == {
+        "torch.py",
+        "sitecustomize.py",
+        "nbgrader_config.py",
+        "02-Other.ipynb",
+        ".ipynb_checkpoints",
+    }
 
 
 def test_links_are_not_followed(handed_in: Path, tmp_path: Path) -> None:
@@ -52,7 +64,7 @@ def test_a_link_in_place_of_the_folder_is_not_followed(tmp_path: Path, handed_in
 
 def test_pipes_and_large_files_are_refused(handed_in: Path, tmp_path: Path) -> None:
     os.mkfifo(handed_in / "02.ipynb")
-    with open(handed_in / "notes.txt", "wb") as file:
+    with (handed_in / "notes.txt").open("wb") as file:
         file.truncate(FILE_BYTES + 1)
     report = take_in(handed_in, tmp_path / "clean", ["01", "02"], ["notes.txt"])
     assert report.broken == {"02": "not a regular file"}
@@ -71,7 +83,10 @@ def test_pipes_and_large_files_are_refused(handed_in: Path, tmp_path: Path) -> N
         (b'{"cells": [], "nbformat": 3}', "not a notebook of format 4"),
         (b'{"cells": [7], "nbformat": 4}', "cell 1 is malformed"),
         (b'{"cells": [{"cell_type": "code", "source": 5}], "nbformat": 4}', "source of cell 1 is not text"),
-        (b'{"cells": [{"cell_type": "code", "source": "", "metadata": []}], "nbformat": 4}', "metadata of cell 1"),
+        (
+            b'{"cells": [{"cell_type": "code", "source": "", "metadata": []}], "nbformat": 4}',
+            "metadata of cell 1",
+        ),
         (b"[" * 100_000, "not JSON"),
     ],
 )

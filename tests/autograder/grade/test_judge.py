@@ -39,11 +39,15 @@ def test_the_reference_earns_everything(mini: MiniLab) -> None:
 def test_the_untouched_release_earns_nothing_and_says_why(mini: MiniLab) -> None:
     verdict = mini.judge(released_notebook(mini.master))
     assert verdict.score == 0
-    assert {cell.message for cell in verdict.cells} == {"not written yet: the function still raises NotImplementedError"}
+    assert {cell.message for cell in verdict.cells} == {
+        "not written yet: the function still raises NotImplementedError"
+    }
 
 
 def test_a_wrong_value_fails_with_value_limit_and_hint(mini: MiniLab) -> None:
-    wrong = replace_solution(mini.reference(), "scale_tensor", "def scale_tensor(x, factor):\n    return x * factor\n")
+    wrong = replace_solution(
+        mini.reference(), "scale_tensor", "def scale_tensor(x, factor):\n    return x * factor\n"
+    )
     (cell,) = [cell for cell in mini.judge(wrong).cells if cell.grade_id == "test_scale_tensor"]
     assert cell.outcome is Outcome.FAIL and cell.points == 0
     assert cell.message == "first two values: largest difference 0.28571, at most 0: round after scaling"
@@ -51,7 +55,11 @@ def test_a_wrong_value_fails_with_value_limit_and_hint(mini: MiniLab) -> None:
 
 
 def test_the_same_handin_gets_the_same_hidden_inputs(mini: MiniLab) -> None:
-    wrong = replace_solution(mini.reference(), "scale_tensor", "def scale_tensor(x, factor):\n    return torch.round(x * factor) + (x.numel() == 50) * x\n")
+    wrong = replace_solution(
+        mini.reference(),
+        "scale_tensor",
+        "def scale_tensor(x, factor):\n    return torch.round(x * factor) + (x.numel() == 50) * x\n",
+    )
     first, second = (mini.judge(wrong).cells[0].message for _ in range(2))
     assert first == second and "hidden values" in first
 
@@ -103,7 +111,8 @@ ATTACKS: dict[str, tuple[str, Callable[[NotebookNode], NotebookNode], dict[str, 
             nb,
             "scale_tensor",
             "torch.equal = torch.allclose = lambda *a, **k: True\n"
-            "for name in dir(checks):\n    if name.startswith('assert'): setattr(checks, name, lambda *a, **k: None)\n" + WRONG_SCALE,
+            "for name in dir(checks):\n    if name.startswith('assert'): setattr(checks, name, lambda *a, **k: None)\n"
+            + WRONG_SCALE,
         ),
         without("test_scale_tensor"),
     ),
@@ -145,24 +154,32 @@ ATTACKS: dict[str, tuple[str, Callable[[NotebookNode], NotebookNode], dict[str, 
     ),
     "out of memory": (
         "asks for a terabyte",
-        lambda nb: replace_solution(nb, "largest", LARGEST + "def largest(x): return float(torch.zeros(1 << 38)[0])\n"),
+        lambda nb: replace_solution(
+            nb, "largest", LARGEST + "def largest(x): return float(torch.zeros(1 << 38)[0])\n"
+        ),
         without("test_largest"),
     ),
     "pickle in a reply": (
         "returns bytes and an object, which may not cross",
-        lambda nb: replace_solution(nb, "largest", LARGEST + "import pickle\ndef largest(x): return pickle.dumps(x)\n"),
+        lambda nb: replace_solution(
+            nb, "largest", LARGEST + "import pickle\ndef largest(x): return pickle.dumps(x)\n"
+        ),
         without("test_largest"),
     ),
     "deep nesting": (
         "returns a list nested a thousand deep",
         lambda nb: replace_solution(
-            nb, "largest", LARGEST + "def largest(x):\n    v = 2.0\n    for _ in range(1000): v = [v]\n    return v\n"
+            nb,
+            "largest",
+            LARGEST + "def largest(x):\n    v = 2.0\n    for _ in range(1000): v = [v]\n    return v\n",
         ),
         without("test_largest"),
     ),
     "huge reply": (
         "returns two hundred megabytes",
-        lambda nb: replace_solution(nb, "largest", LARGEST + "def largest(x): return torch.zeros(50_000_000)\n"),
+        lambda nb: replace_solution(
+            nb, "largest", LARGEST + "def largest(x): return torch.zeros(50_000_000)\n"
+        ),
         without("test_largest"),
     ),
     "NaN": (
@@ -185,9 +202,13 @@ def test_an_attack_earns_only_what_was_earned(mini: MiniLab, name: str) -> None:
 
 
 HARMLESS: dict[str, Callable[[NotebookNode], NotebookNode]] = {
-    "warning on stderr": lambda nb: add_cell(nb, "import sys, warnings\nwarnings.warn('old')\nprint('note', file=sys.stderr)\n"),
+    "warning on stderr": lambda nb: add_cell(
+        nb, "import sys, warnings\nwarnings.warn('old')\nprint('note', file=sys.stderr)\n"
+    ),
     "stderr inside a function": lambda nb: replace_solution(
-        nb, "scale_tensor", "import sys\ndef scale_tensor(x, factor):\n    print('working', file=sys.stderr)\n    return torch.round(x * factor)\n"
+        nb,
+        "scale_tensor",
+        "import sys\ndef scale_tensor(x, factor):\n    print('working', file=sys.stderr)\n    return torch.round(x * factor)\n",
     ),
     "tqdm": lambda nb: replace_solution(
         nb,
@@ -199,7 +220,9 @@ HARMLESS: dict[str, Callable[[NotebookNode], NotebookNode]] = {
         nb, "scale_tensor", "def scale_tensor(x, factor):\n    return torch.round(x.double() * factor)\n"
     ),
     "a helper in a cell of its own": lambda nb: add_cell(
-        replace_solution(nb, "scale_tensor", "def scale_tensor(x, factor):\n    return rounded(x * factor)\n"),
+        replace_solution(
+            nb, "scale_tensor", "def scale_tensor(x, factor):\n    return rounded(x * factor)\n"
+        ),
         "def rounded(x):\n    return torch.round(x)\n",
         2,
     ),
@@ -221,10 +244,15 @@ def test_a_notebook_that_takes_too_long_is_stopped_and_says_so(mini: MiniLab) ->
 
 
 def test_a_full_disk_in_the_sandbox_is_the_students_error_only(mini: MiniLab) -> None:
-    filled = add_cell(mini.reference(), "with open('/tmp/big', 'wb') as file:\n    for _ in range(200): file.write(b'0' * (1 << 20))\n")
+    filled = add_cell(
+        mini.reference(),
+        "with open('/tmp/big', 'wb') as file:\n    for _ in range(200): file.write(b'0' * (1 << 20))\n",
+    )
     verdict = mini.judge(filled)
     (run,) = [run for run in verdict.runs if run.id.startswith("student")]
-    assert run.outcome is Outcome.ERROR and ("No space left" in run.message or "File too large" in run.message)
+    assert run.outcome is Outcome.ERROR and (
+        "No space left" in run.message or "File too large" in run.message
+    )
     assert verdict.score == sum(ALL.values())
 
 

@@ -78,8 +78,15 @@ def test_other_processes_are_invisible(kernel: StudentKernel) -> None:
 
 
 def test_a_missing_bubblewrap_is_refused_with_the_line_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sandbox_module.shutil, "which", lambda tool, path=None: None if tool == "bwrap" else f"/usr/bin/{tool}")
-    with pytest.raises(SandboxError, match=r"apt-get install -y bubblewrap .*--unsafe-no-sandbox"), StudentKernel(Sandbox(LIMITS), []):
+    monkeypatch.setattr(
+        sandbox_module.shutil,
+        "which",
+        lambda tool, path=None: None if tool == "bwrap" else f"/usr/bin/{tool}",
+    )
+    with (
+        pytest.raises(SandboxError, match=r"apt-get install -y bubblewrap .*--unsafe-no-sandbox"),
+        StudentKernel(Sandbox(LIMITS), []),
+    ):
         raise AssertionError("a kernel started without a sandbox")
 
 

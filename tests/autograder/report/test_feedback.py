@@ -24,10 +24,20 @@ raise ValueError("<script>alert('error')</script>")
 @pytest.fixture
 def page(fresh_mini: MiniLab) -> str:
     """The page of a student whose work is half right and wholly hostile."""
-    notebook = replace_solution(fresh_mini.reference(), "largest", "def largest(x): return 2.0\nRunningSum = None  # </pre><script>alert('code')</script>\n")
-    replace_solution(notebook, "question", "<script>alert('answer')</script> [click](javascript:alert(1)) ![x](http://evil/x.png)")
+    notebook = replace_solution(
+        fresh_mini.reference(),
+        "largest",
+        "def largest(x): return 2.0\nRunningSum = None  # </pre><script>alert('code')</script>\n",
+    )
+    replace_solution(
+        notebook,
+        "question",
+        "<script>alert('answer')</script> [click](javascript:alert(1)) ![x](http://evil/x.png)",
+    )
     notebook.cells.insert(2, nbformat.v4.new_code_cell(HOSTILE))
-    notebook.cells.insert(3, nbformat.v4.new_markdown_cell("<iframe src='//evil'></iframe> <style>body{}</style>"))
+    notebook.cells.insert(
+        3, nbformat.v4.new_markdown_cell("<iframe src='//evil'></iframe> <style>body{}</style>")
+    )
     folder = fresh_mini.instance.submitted / "ada" / fresh_mini.lab.id
     folder.mkdir(parents=True)
     nbformat.write(notebook, folder / "01-Scale.ipynb")
@@ -41,7 +51,16 @@ def test_the_page_says_what_each_check_found_and_runs_nothing(page: str) -> None
     assert "40 of 40 points" in page and "<b>bold</b>" in page
     assert "ok  first two values" in page
     lowered = page.lower()
-    for active in ("<script", "<iframe", "<svg", "<img src=x", "onerror=alert(1)>", 'href="javascript', "http://evil/x.png\"", "<style>body"):
+    for active in (
+        "<script",
+        "<iframe",
+        "<svg",
+        "<img src=x",
+        "onerror=alert(1)>",
+        'href="javascript',
+        'http://evil/x.png"',
+        "<style>body",
+    ):
         assert active not in lowered
     assert "default-src 'none'" in page
 
@@ -51,5 +70,5 @@ def test_the_page_shows_no_hidden_test(page: str) -> None:
 
 
 def test_feedback_before_grading_says_what_to_do(fresh_mini: MiniLab) -> None:
-    with pytest.raises(CourseError, match="run 'course grade Lab-0.1-Mini' first"):
+    with pytest.raises(CourseError, match=r"run 'course grade Lab-0.1-Mini' first"):
         make_feedback(fresh_mini.instance, fresh_mini.lab.id)

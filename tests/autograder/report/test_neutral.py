@@ -26,7 +26,20 @@ HOSTILE = [
 @pytest.mark.parametrize("html", HOSTILE)
 def test_html_keeps_plain_tags_only(html: str) -> None:
     clean = neutral_html(html).lower()
-    for word in ("script", "onerror", "onload", "onclick", "javascript:", "src", "href", "evil", "style", "<form", "<svg", "<meta"):
+    for word in (
+        "script",
+        "onerror",
+        "onload",
+        "onclick",
+        "javascript:",
+        "src",
+        "href",
+        "evil",
+        "style",
+        "<form",
+        "<svg",
+        "<meta",
+    ):
         assert word not in clean
 
 
@@ -62,12 +75,20 @@ def test_only_known_kinds_of_data_are_kept() -> None:
 
 
 def test_an_output_of_unknown_kinds_only_disappears() -> None:
-    assert neutral_outputs([{"output_type": "display_data", "data": {"application/javascript": "alert(1)"}, "metadata": {}}]) == []
+    assert (
+        neutral_outputs(
+            [{"output_type": "display_data", "data": {"application/javascript": "alert(1)"}, "metadata": {}}]
+        )
+        == []
+    )
 
 
 def test_a_picture_that_is_none_is_dropped() -> None:
     for fake in ("not base64!", base64.b64encode(b"<svg>").decode(), '" onerror="alert(1)'):
-        assert neutral_outputs([{"output_type": "display_data", "data": {"image/png": fake}, "metadata": {}}]) == []
+        assert (
+            neutral_outputs([{"output_type": "display_data", "data": {"image/png": fake}, "metadata": {}}])
+            == []
+        )
 
 
 def test_control_sequences_are_removed() -> None:
