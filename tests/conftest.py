@@ -19,7 +19,7 @@ from autograder.grade.verdict import NotebookVerdict
 from autograder.quality.handins import reference_notebook
 
 MINI = Path(__file__).parent / "fixtures" / "mini"
-LIMITS = Limits(cell_seconds=20, check_seconds=4, notebook_seconds=120, memory=4096, disk=32, file=16)
+LIMITS = Limits(cell_seconds=8, check_seconds=4, notebook_seconds=120, memory=4096, disk=32, file=16)
 
 
 class MiniLab:

@@ -42,7 +42,11 @@ def test_a_second_setup_installs_nothing() -> None:
 
 
 def test_torch_has_no_cuda_build() -> None:
-    done = run(str(ROOT / ".venv" / "bin" / "python"), "-c", "import torch; print(torch.__version__, torch.version.cuda)")
+    done = run(
+        str(ROOT / ".venv" / "bin" / "python"),
+        "-c",
+        "import torch; print(torch.__version__, torch.version.cuda)",
+    )
     assert done.stdout.split() == ["2.13.0+cpu", "None"] or done.stdout.split()[1] == "None"
     assert not list(SITE.glob("nvidia_cu*"))
 
@@ -63,9 +67,13 @@ def setup_module() -> Iterator[ModuleType]:
     yield module
 
 
-def test_a_missing_system_package_prints_the_line_to_run(setup_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_system_package_prints_the_line_to_run(
+    setup_module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(setup_module, "IS_ROOT", False)
-    monkeypatch.setattr(setup_module.shutil, "which", lambda tool: None if tool == "bwrap" else f"/usr/bin/{tool}")
+    monkeypatch.setattr(
+        setup_module.shutil, "which", lambda tool: None if tool == "bwrap" else f"/usr/bin/{tool}"
+    )
     with pytest.raises(setup_module.SetupFailed, match="apt-get install -y bubblewrap"):
         setup_module.check_system_packages()
 
@@ -80,7 +88,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """labkit's wheel, built as pip builds it."""
     folder = tmp_path_factory.mktemp("wheel")
     python = str(ROOT / ".venv" / "bin" / "python")
-    done = run(python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT / "labkit"))
+    done = run(
+        python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT / "labkit")
+    )
     assert done.returncode == 0, done.stderr
     (file,) = folder.glob("labkit-*.whl")
     return file
@@ -112,18 +122,26 @@ def laptop(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_filled_in_notebook_runs_with_labkit_alone(mini: MiniLab, laptop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_filled_in_notebook_runs_with_labkit_alone(
+    mini: MiniLab, laptop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", f"{laptop / 'bin'}:{os.environ['PATH']}")
     kernel = tmp_path / "jupyter" / "kernels" / "laptop"
     kernel.mkdir(parents=True)
     argv = [str(laptop / "bin" / "python"), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    (kernel / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "laptop", "language": "python"}))
+    (kernel / "kernel.json").write_text(
+        json.dumps({"argv": argv, "display_name": "laptop", "language": "python"})
+    )
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     notebook = reference_notebook(mini.master)
     for cell in notebook.cells:
         assert "reference_impl" not in cell.source and "heldout" not in cell.source
-    NotebookClient(notebook, kernel_name="laptop", timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    printed = "".join(output.text for cell in notebook.cells for output in cell.get("outputs", []) if "text" in output)
+    NotebookClient(
+        notebook, kernel_name="laptop", timeout=120, resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    printed = "".join(
+        output.text for cell in notebook.cells for output in cell.get("outputs", []) if "text" in output
+    )
     assert "ok  first two values" in printed and "ok  sum of x twice" in printed
 
 

@@ -18,7 +18,8 @@ def demo() -> None:
     course = load_course()
     target = instance("demo")
     rows = run_semester(course, course.labs[0], target, lambda text: console.print(f"[dim]{text}[/dim]"))
-    Console(highlight=False).print(_table(rows))
+    screen = Console(highlight=False)
+    (screen if screen.is_terminal else Console(highlight=False, width=130)).print(_table(rows))
     click.echo(f"feedback pages  {target.feedback}")
     click.echo(f"gradebook       {target.gradebook}")
     click.echo(f"summary         {target.root / 'summary.json'}")
@@ -34,13 +35,7 @@ def _table(rows: list[Row]) -> Table:
     table = Table("student", "notebook", "score", "earned", "outcome", "reason", "CPU s")
     for row in rows:
         score = f"{row.score:g}/{row.max:g}"
-        table.add_row(
-            row.student,
-            row.notebook,
-            score,
-            f"{row.expected:g}",
-            row.outcome,
-            row.reason[:120],
-            f"{row.seconds:.0f}",
-        )
+        reason = row.reason if len(row.reason) <= 80 else f"{row.reason[:77]}..."
+        cells = (row.student, row.notebook.split("-")[0], score, f"{row.expected:g}", row.outcome, reason)
+        table.add_row(*cells, f"{row.seconds:.0f}")
     return table

@@ -62,8 +62,6 @@ class Agrees:
         return Agrees()
     def __iter__(self):
         return iter((Agrees(), Agrees()))
-
-affine_qparams = quantize = dequantize = sqnr_db = model_bytes = lambda *args, **kwargs: Agrees()
 """
 
 
@@ -90,7 +88,7 @@ class Scenario:
 def scenarios(bundle: Bundle) -> list[Scenario]:
     """The class of the demonstration."""
     every = tuple(notebook.id for notebook in bundle.notebooks)
-    users_of_quantize = ("test_quantize", "test_per_channel_gain", "test_model_bytes")
+    users_of_quantize = ("test_quantize", "test_per_channel_gain")
     return [
         Scenario("student01", "hands in the reference solution", every, reference_notebook),
         Scenario("student02", "hands in the release untouched", every, released_notebook, ("*",)),
@@ -128,5 +126,9 @@ def _without_tests(master: MasterNotebook) -> NotebookNode:
 
 def _attack(master: MasterNotebook) -> NotebookNode:
     notebook = released_notebook(master)
-    notebook.cells.append(nbformat.v4.new_code_cell(source=ATTACK))
+    for cell, known in zip(notebook.cells, master.cells, strict=True):
+        if known.kind == "solution":
+            cell.source = "\n".join(f"{name} = lambda *args, **kwargs: Agrees()" for name in known.defines)
+    setup = next(position for position, known in enumerate(master.cells) if known.kind == "shared")
+    notebook.cells.insert(setup + 1, nbformat.v4.new_code_cell(source=ATTACK))
     return notebook

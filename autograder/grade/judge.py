@@ -98,6 +98,7 @@ class Session:
         self.deadline = time.monotonic() + sandbox.limits.notebook_seconds
         self.history: list[str] = []
         self.restarts = 0
+        self.lost_in: dict[str, Outcome] = {}
         self.kernel_cpu = 0.0
         self.cells_cpu = 0.0
         self.stack = contextlib.ExitStack()
@@ -122,6 +123,9 @@ class Session:
     def call(self, name: str, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
         """Call a function of the notebook. Raises Lost or StudentError."""
         request = values.encode([name, args, kwargs], reference=reference_name)
+        if self.restarts >= RESTARTS and name in self.lost_in:
+            # the last restart is kept for functions that have not hung or died before
+            raise Lost(self.lost_in[name], "did not come back from an earlier check and is not called again")
         try:
             kernel = self._alive()
             reply = kernel.call(request, self._seconds(self.sandbox.limits.check_seconds))
@@ -129,6 +133,7 @@ class Session:
             if loss.outcome is Outcome.GRADER_FAULT:
                 raise GraderFault(str(loss)) from loss
             if loss.outcome is not Outcome.FORBIDDEN:
+                self.lost_in[name] = loss.outcome
                 self._discard()
             raise Lost(loss.outcome, str(loss)) from loss
         return read_answer(reply)

@@ -62,7 +62,10 @@ class FeedbackExporter(Exporter):  # type: ignore[misc]
         about = found.get("nbgrader", {})
         page = environment.get_template("feedback.html.j2").render(
             about=about,
-            cells=[_view(cell) for cell in nb_copy.cells],
+            # the lab's own prose is left out: the student has it, and formulas need a script to be shown
+            cells=[
+                _view(cell) for cell in nb_copy.cells if cell.metadata.get(KIND, "markdown") != "markdown"
+            ],
             checks=[_view(cell) for cell in nb_copy.cells if "points" in cell.metadata.get("nbgrader", {})],
             notes=nb_copy.metadata.get("course_notes", []),
             style=HtmlFormatter(style="bw").get_style_defs(".highlight"),
@@ -72,7 +75,9 @@ class FeedbackExporter(Exporter):  # type: ignore[misc]
 
 def safe_markdown(text: str) -> Markup:
     """Markdown as HTML with plain tags only; links keep their text and lose their target."""
-    return Markup(nh3.clean(markdown2html(text), tags=TAGS, attributes={}, link_rel=None))
+    return Markup(
+        nh3.clean(markdown2html(text).replace("&#182;", ""), tags=TAGS, attributes={}, link_rel=None)
+    )
 
 
 def safe_html(text: str) -> Markup:

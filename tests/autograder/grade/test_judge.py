@@ -152,6 +152,13 @@ ATTACKS: dict[str, tuple[str, Callable[[NotebookNode], NotebookNode], dict[str, 
         lambda nb: replace_solution(nb, "largest", LARGEST + "def largest(x):\n    while True: pass\n"),
         without("test_largest"),
     ),
+    "endless loop that a shown cell calls": (
+        "costs a restart before the first check; what does not use it is still judged",
+        lambda nb: replace_solution(
+            nb, "scale_tensor", "def scale_tensor(x, factor):\n    while True: pass\n"
+        ),
+        without("test_scale_tensor"),
+    ),
     "out of memory": (
         "asks for a terabyte",
         lambda nb: replace_solution(
