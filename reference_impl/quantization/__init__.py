@@ -1,0 +1,1 @@
+"""Post-training quantization, quantization-aware training and weight-only quantization."""
