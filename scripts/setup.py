@@ -142,7 +142,8 @@ def set_up_students(python: str) -> Path:
     if fresh or stamp.stale("labkit", package):
         labkit = ["--no-deps", "--force-reinstall", str(ROOT / "labkit")]
         pip(folder, *labkit, what="labkit, from this checkout")
-        shutil.rmtree(ROOT / "labkit" / "build", ignore_errors=True)  # setuptools leaves a second copy of the assets
+        # setuptools leaves a second copy of the assets there
+        shutil.rmtree(ROOT / "labkit" / "build", ignore_errors=True)
         stamp.set("labkit", package)
     if fresh:
         index = ["--index-url", TORCH_INDEX] if TORCH_INDEX else []

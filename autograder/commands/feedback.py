@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
-from autograder.commands.grade import INSTANCE, chosen_instance
+from autograder.commands.grade import INSTANCE, chosen_instance, known_lab
 from autograder.commands.screen import console
-from autograder.course import load_course
 from autograder.report.feedback import make_feedback
 
 
@@ -19,7 +18,7 @@ from autograder.report.feedback import make_feedback
 def feedback(lab: str, student: str | None, root: Path | None) -> None:
     """Write the feedback pages of LAB."""
     target = chosen_instance(root)
-    lab_id = lab if target.bundle(lab).is_file() else load_course().lab(lab).id
+    lab_id = known_lab(target, lab)
     with console.status(f"writing feedback for {lab_id}"):
         pages = make_feedback(target, lab_id, student)
     click.echo(f"{len(pages)} pages below {target.feedback}")

@@ -28,6 +28,11 @@ def chosen_instance(root: Path | None) -> Instance:
     return Instance(root.resolve()) if root else instance()
 
 
+def known_lab(target: Instance, name: str) -> str:
+    """The id of a lab that was built into the instance, or that course.toml knows by this name."""
+    return name if target.bundle(name).is_file() else load_course().lab(name).id
+
+
 @click.command()
 @click.argument("lab")
 @click.option("--student", default=None, help="Grade this student only.")
@@ -42,7 +47,7 @@ def chosen_instance(root: Path | None) -> Instance:
 def grade(lab: str, student: str | None, as_json: bool, unsafe: bool, root: Path | None) -> None:
     """Judge the hand-ins of LAB into the gradebook."""
     target = chosen_instance(root)
-    lab_id = lab if target.bundle(lab).is_file() else load_course().lab(lab).id
+    lab_id = known_lab(target, lab)
     total = len(students_with(target, lab_id, student))
     with progress() as bar:
         task = bar.add_task("grading", total=total)

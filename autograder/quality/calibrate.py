@@ -26,6 +26,8 @@ from typing import TypedDict
 import numpy
 from scipy import stats
 
+from autograder.errors import QualityError
+
 CONTENT = 0.999
 CONFIDENCE = 0.95
 FEWEST_SEEDS = 10
@@ -47,7 +49,7 @@ class Measured(TypedDict, total=False):
 Measurement = Callable[[int], dict[str, Measured]]
 
 
-class CalibrationError(Exception):
+class CalibrationError(QualityError):
     """A measurement cannot be calibrated: unknown lab, too few seeds, or values that do not fit."""
 
 

@@ -1,0 +1,82 @@
+"""The judge's process: what happens when it fails, and what it knows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+
+from autograder.bundle import MasterNotebook
+from autograder.errors import CourseError
+from autograder.grade.course_grade import grade_lab
+from autograder.grade.job import Grader, JudgeFault
+from autograder.grade.rebuild import KIND, rebuild
+from autograder.grade.verdict import CellVerdict, NotebookVerdict, Outcome
+from autograder.gradebook import open_gradebook
+from autograder.nbgrader_api import quiet
+from tests.conftest import MiniLab
+
+
+def faulty(broken_for_everyone: bool) -> type[Grader]:
+    """A grader whose judge fails on hand-ins that hold a solution, or on every notebook."""
+
+    class Faulty(Grader):
+        def run(self, master: MasterNotebook, notebook: NotebookNode, files: list[Path]) -> NotebookVerdict:
+            solved = any(
+                cell.metadata[KIND] == "solution" and "NotImplemented" not in cell.source
+                for cell in notebook.cells
+            )
+            if solved or broken_for_everyone:
+                raise JudgeFault("Traceback: the judge fell over")
+            return NotebookVerdict(master.id)
+
+    return Faulty
+
+
+def test_two_faults_make_a_handin_not_gradable(mini: MiniLab) -> None:
+    grader = faulty(False)(mini.bundle, "secret")
+    verdict = grader.judge(mini.master, rebuild(mini.master, mini.reference())[0], [])
+    assert {cell.outcome for cell in verdict.cells} == {Outcome.NOT_GRADABLE} and verdict.score == 0
+    assert verdict.notes == ["the judge failed twice: Traceback: the judge fell over"]
+
+
+def test_nothing_is_scored_when_the_judge_fails_on_the_release_too(mini: MiniLab) -> None:
+    grader = faulty(True)(mini.bundle, "secret")
+    with pytest.raises(CourseError, match="fails even on the released notebook, so nothing was scored"):
+        grader.judge(mini.master, rebuild(mini.master, mini.reference())[0], [])
+
+
+def test_a_handin_that_cannot_be_judged_waits_for_a_person(
+    fresh_mini: MiniLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Grader, "run", faulty(False).run)
+    folder = fresh_mini.instance.submitted / "ada" / fresh_mini.lab.id
+    folder.mkdir(parents=True)
+    nbformat.write(fresh_mini.reference(), folder / "01-Scale.ipynb")
+    (graded,) = grade_lab(fresh_mini.instance, fresh_mini.lab.id)
+    assert graded.score == 0 and graded.failure == ""
+    with open_gradebook(fresh_mini.instance) as gradebook, quiet():
+        grade = gradebook.find_grade("test_largest", "01-Scale", fresh_mini.lab.id, "ada")
+        assert grade.needs_manual_grade and grade.auto_score == 0
+
+
+def test_the_seed_depends_on_secret_handin_notebook_and_lab(mini: MiniLab) -> None:
+    grader = Grader(mini.bundle, "one")
+    seeds = {
+        grader.seed("01-Scale", "a"),
+        grader.seed("01-Scale", "b"),
+        grader.seed("02-Other", "a"),
+        Grader(mini.bundle, "two").seed("01-Scale", "a"),
+    }
+    assert len(seeds) == 4 and grader.seed("01-Scale", "a") in seeds
+
+
+def test_a_verdict_survives_its_way_through_json() -> None:
+    cell = CellVerdict("test", Outcome.FAIL, 0.0, 3.0, "why")
+    verdict = NotebookVerdict("01", [cell], restarts=1)
+    assert NotebookVerdict.from_json(verdict.to_json()) == verdict
+    for text in ("", "[]", "{}", '{"cells": [{}], "runs": []}'):
+        with pytest.raises((ValueError, KeyError, TypeError)):
+            NotebookVerdict.from_json(text)
