@@ -20,7 +20,7 @@ OUTCOMES = {
     "student05": "timeout",
     "student06": "pass",
     "student07": "pass",
-    "student08": "error",
+    "student08": "forbidden",
 }
 
 

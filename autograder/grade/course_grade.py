@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
@@ -37,7 +38,7 @@ class Graded:
 
 def students_with(instance: Instance, lab_id: str, student: str | None) -> list[str]:
     """The students whose hand-ins are to be graded. Raises IntakeError when there is none."""
-    pattern = f"{student or '*'}/{lab_id}"
+    pattern = f"{glob.escape(student) if student else '*'}/{lab_id}"
     found = sorted(path.parent.name for path in instance.submitted.glob(pattern))
     if not found:
         who = f"{student} has handed in nothing" if student else "no student has handed in"
@@ -70,8 +71,13 @@ def grade_lab(
     graded = []
     for name in students_with(instance, lab_id, student):
         before(name)
-        take_in_one(instance, name, lab_id)
-        failure = call_nbgrader(instance, "autograde", lab_id, name, config=config, force=True, create=True)
+        try:
+            take_in_one(instance, name, lab_id)
+            failure = call_nbgrader(
+                instance, "autograde", lab_id, name, config=config, force=True, create=True
+            )
+        except OSError as error:  # one student's odd files must not keep the others waiting
+            failure = f"the hand-in could not be read: {error}"
         graded.append(_read_back(instance, name, lab_id, failure))
     return graded
 

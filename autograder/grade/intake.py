@@ -15,10 +15,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import nbformat
+from nbgrader.utils import parse_utc
+
+from autograder.grade.handed_in import NotANotebook, read_handed_in
+from autograder.text import well_formed_name
 
 NOTEBOOK_BYTES = 20 << 20
 FILE_BYTES = 5 << 20
 TIMESTAMP = "timestamp.txt"
+TIMESTAMP_BYTES = 100
 
 
 @dataclass
@@ -33,28 +38,36 @@ class IntakeReport:
 def take_in(handed_in: Path, clean: Path, notebooks: list[str], extra_files: list[str]) -> IntakeReport:
     """Copy the expected files of `handed_in` into the new folder `clean`.
 
-    A notebook that cannot be read is replaced by an empty one, so that grading goes on and says why.
+    A notebook is written anew from its cells' sources, see `autograder.grade.handed_in`. One that
+    cannot be read is replaced by an empty one, so that grading goes on and says why.
     """
     report = IntakeReport()
     clean.mkdir(parents=True)
     wanted = {f"{name}.ipynb": NOTEBOOK_BYTES for name in notebooks}
-    wanted |= {name: FILE_BYTES for name in (*extra_files, TIMESTAMP)}
+    wanted |= {name: FILE_BYTES for name in extra_files} | {TIMESTAMP: TIMESTAMP_BYTES}
     if handed_in.is_symlink() or not handed_in.is_dir():
-        report.dropped[handed_in.name] = "not a folder"
+        report.dropped[well_formed_name(handed_in.name)] = "not a folder"
         return report
     for entry in sorted(handed_in.iterdir()):
         if entry.name not in wanted:
-            report.dropped[entry.name] = "not a file of this lab"
+            report.dropped[well_formed_name(entry.name)] = "not a file of this lab"
             continue
         content, problem = read_regular(entry, wanted[entry.name])
-        if problem is None and entry.suffix == ".ipynb":
-            problem = notebook_problem(content)
+        if entry.suffix == ".ipynb":
+            try:
+                if problem is not None:
+                    raise NotANotebook(problem)
+                notebook = read_handed_in(content)
+            except NotANotebook as reason:
+                report.broken[entry.stem] = str(reason)
+                notebook = nbformat.v4.new_notebook()
+            nbformat.write(notebook, clean / entry.name)
+            continue
+        if entry.name == TIMESTAMP and problem is None:
+            problem = timestamp_problem(content)
         if problem is None:
             (clean / entry.name).write_bytes(content)
             report.accepted.append(entry.name)
-        elif entry.suffix == ".ipynb":
-            report.broken[entry.stem] = problem
-            nbformat.write(nbformat.v4.new_notebook(), clean / entry.name)
         else:
             report.dropped[entry.name] = problem
     return report
@@ -80,29 +93,13 @@ def read_regular(path: Path, largest: int) -> tuple[bytes, str | None]:
         return file.read(largest + 1), None
 
 
-def notebook_problem(content: bytes) -> str | None:
-    """Why these bytes are not a notebook of format 4, or None."""
-    if not content.strip():
-        return "the file is empty"
+def timestamp_problem(content: bytes) -> str | None:
+    """Why nbgrader could not read this as a time, or None."""
     try:
-        notebook = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        return f"not a notebook: not JSON ({type(error).__name__})"
-    if not isinstance(notebook, dict) or not isinstance(notebook.get("cells"), list):
-        return "not a notebook: it has no list of cells"
-    if notebook.get("nbformat") != 4:
-        return f"not a notebook of format 4 (nbformat is {notebook.get('nbformat')!r})"
-    for number, cell in enumerate(notebook["cells"], start=1):
-        if not isinstance(cell, dict) or cell.get("cell_type") not in ("code", "markdown", "raw"):
-            return f"not a notebook: cell {number} is malformed"
-        source = cell.get("source", "")
-        if not isinstance(source, str) and not (
-            isinstance(source, list) and all(isinstance(x, str) for x in source)
-        ):
-            return f"not a notebook: the source of cell {number} is not text"
-        if not isinstance(cell.get("metadata", {}), dict):
-            return f"not a notebook: the metadata of cell {number} is malformed"
-    return None
+        when = parse_utc(content.decode("ascii").strip())
+    except (ValueError, OverflowError, TypeError):
+        return "not a time"
+    return None if 2000 <= when.year < 3000 else "not a time of this century"
 
 
 def take_in_place(
@@ -136,8 +133,10 @@ def take_in_place(
 
 def digest(folder: Path) -> str:
     """A hash over the names and contents of a folder of regular files; anything else changes it."""
+    if folder.is_symlink() or not folder.is_dir():
+        return "not a folder"
     total = hashlib.sha256()
     for entry in sorted(folder.iterdir()):
         content, problem = read_regular(entry, NOTEBOOK_BYTES)
-        total.update(f"{entry.name}:{problem}:{hashlib.sha256(content).hexdigest()};".encode())
+        total.update(os.fsencode(entry.name) + f":{problem}:{hashlib.sha256(content).hexdigest()};".encode())
     return total.hexdigest()

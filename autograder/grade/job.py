@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from autograder.grade.rebuild import KIND, rebuild, submission_hash
 from autograder.grade.sandbox import Sandbox, require
 from autograder.grade.verdict import CellVerdict, NotebookVerdict, Outcome
 
-JUDGE_MEMORY = 12 << 30
+JUDGE_MEMORY = 8 << 30
 """Address space of the judge, bytes."""
 GRACE_SECONDS = 60
 """How much longer than its notebook's limit a judge may take before it is ended."""
@@ -65,7 +64,7 @@ class Grader:
             for cell in master.cells
             if cell.kind == "grade"
         ]
-        return NotebookVerdict(master.id, cells, notes=[f"the judge failed twice: {fault[-500:]}"])
+        return NotebookVerdict(master.id, cells, fault=fault)
 
     def seed(self, notebook_id: str, submission: str) -> int:
         """The seed of a hand-in's hidden inputs: repeatable for a regrade, unknown to students."""
@@ -77,7 +76,9 @@ class Grader:
         full = {cell.id: cell for cell in master.cells}
         job = {
             "notebook": master.id,
-            "seed": self.seed(master.id, submission_hash(notebook)),
+            "seed": self.seed(
+                master.id, "|".join([submission_hash(notebook), *map(_file_hash, sorted(files))])
+            ),
             "limits": asdict(self.sandbox.limits),
             "unsafe": self.sandbox.unsafe,
             "files": [str(file) for file in files],
@@ -94,6 +95,7 @@ class Grader:
             ],
         }
         with tempfile.TemporaryDirectory(prefix="judge") as folder:
+            Path(folder).chmod(0o711)  # the sandbox's account has to reach the socket folder below
             result = Path(folder) / "verdict.json"
             command = [require("prlimit", "util-linux"), f"--as={JUDGE_MEMORY}", "--core=0"]
             command += [sys.executable, "-I", "-m", "autograder.grade.judge", str(result)]
@@ -124,6 +126,10 @@ class Grader:
             ) from failure
 
 
+def _file_hash(file: Path) -> str:
+    return f"{file.name}:{sha256(file.read_bytes()).hexdigest()}"
+
+
 def _environment(home: str) -> dict[str, str]:
     return {
         "PATH": "/usr/bin:/bin",
@@ -131,5 +137,5 @@ def _environment(home: str) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "OMP_NUM_THREADS": "1",
         "HF_HUB_OFFLINE": "1",
-        "TMPDIR": os.environ.get("TMPDIR", "/tmp"),
+        "TMPDIR": home,
     }

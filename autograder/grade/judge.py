@@ -14,175 +14,41 @@ import contextlib
 import io
 import json
 import resource
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from labkit.probe import StudentError, finite_required
+from labkit.probe import NOT_A_VALUE, NOT_DEFINED, StudentError
 
-from autograder.grade.kernel import CellResult, KernelLost, StudentKernel
+from autograder.grade.kernel import KernelLost
 from autograder.grade.sandbox import Limits, Sandbox
+from autograder.grade.session import Calls, GraderFault, Lost, Proxy, Session
 from autograder.grade.verdict import CellVerdict, CheckReport, NotebookVerdict, Outcome, RunReport
-from labkit import checks, values
+from labkit import checks
 
-RESTARTS = 2
-"""How often a kernel that died or hung is started again for one notebook."""
+NOTEBOOK_OUTPUT = 5_000_000
+"""Characters of output kept per notebook; later cells lose theirs."""
 NOT_IMPLEMENTED = "not written yet: the function still raises NotImplementedError"
 
 
-class Lost(StudentError):
-    """A call during which the kernel was lost; `outcome` says how."""
+@contextlib.contextmanager
+def _bounded(seconds: float) -> Iterator[None]:
+    """Interrupt the judge's own work on a grade cell after this long: values can be made to be slow to look at."""
 
-    def __init__(self, outcome: Outcome, message: str) -> None:
-        self.outcome = outcome
-        super().__init__([outcome.value], message)
+    def too_long(*_: object) -> None:
+        raise KernelLost(Outcome.TIMEOUT, "looking at what your code returned took too long")
 
-
-class GraderFault(BaseException):
-    """The sandbox failed, not the student. Not an Exception, so that no test can swallow it."""
-
-
-class Calls(Protocol):
-    """Where a proxy's calls go."""
-
-    def call(self, name: str, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
-        """Call a function of the notebook with plain values."""
-
-    def define(self, source: str) -> None:
-        """Define a probe beside the student's code."""
-
-
-class Proxy:
-    """Stands for a function of the student's notebook; crosses by name when passed to a probe."""
-
-    def __init__(self, session: Calls, name: str, remote_name: str) -> None:
-        self._session = session
-        self._remote_name = remote_name
-        self.__name__ = name
-
-    def __call__(self, *args: object, **kwargs: object) -> Any:
-        return self._session.call(self._remote_name, args, kwargs)
-
-
-def reference_name(value: object) -> str | None:
-    """The name under which a proxy crosses, None for any other value."""
-    return value._remote_name if isinstance(value, Proxy) else None
-
-
-def read_answer(reply: str) -> Any:
-    """The value in an encoded answer. Raises StudentError for the student's own error, Lost for what is no value."""
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1.0))
     try:
-        kind, *content = values.decode(reply, finite=False)
-        if kind == "value" and len(content) == 1:
-            if finite_required():
-                values.decode(reply, finite=True)
-            return content[0]
-        kinds, message = content
-        error = StudentError([str(item)[:80] for item in kinds][:10], str(message)[:500])
-    except values.NotAValue as problem:
-        raise Lost(Outcome.FORBIDDEN, f"what came back is not a plain value: {problem}") from problem
-    except (ValueError, TypeError) as problem:
-        raise Lost(Outcome.FORBIDDEN, "what came back is not a plain value") from problem
-    raise error
-
-
-class Session:
-    """One notebook's kernel, restarted and replayed when it is lost."""
-
-    def __init__(self, sandbox: Sandbox, files: list[Path]) -> None:
-        self.sandbox = sandbox
-        self.files = files
-        self.deadline = time.monotonic() + sandbox.limits.notebook_seconds
-        self.history: list[str] = []
-        self.restarts = 0
-        self.lost_in: dict[str, Outcome] = {}
-        self.kernel_cpu = 0.0
-        self.cells_cpu = 0.0
-        self.stack = contextlib.ExitStack()
-        self.kernel: StudentKernel | None = None
-
-    def close(self) -> None:
-        self._count_cpu()
-        self.stack.close()
-        self.kernel = None
-
-    def run(self, source: str) -> CellResult:
-        """Run a cell and remember it for a replay. Raises KernelLost; such a cell is not replayed."""
-        kernel = self._alive()
-        try:
-            result = kernel.run(source, self._seconds(self.sandbox.limits.cell_seconds))
-        except KernelLost:
-            self._discard()
-            raise
-        self.history.append(source)
-        return result
-
-    def call(self, name: str, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
-        """Call a function of the notebook. Raises Lost or StudentError."""
-        request = values.encode([name, args, kwargs], reference=reference_name)
-        if self.restarts >= RESTARTS and name in self.lost_in:
-            # the last restart is kept for functions that have not hung or died before
-            raise Lost(self.lost_in[name], "did not come back from an earlier check and is not called again")
-        try:
-            kernel = self._alive()
-            reply = kernel.call(request, self._seconds(self.sandbox.limits.check_seconds))
-        except KernelLost as loss:
-            if loss.outcome is Outcome.GRADER_FAULT:
-                raise GraderFault(str(loss)) from loss
-            if loss.outcome is not Outcome.FORBIDDEN:
-                self.lost_in[name] = loss.outcome
-                self._discard()
-            raise Lost(loss.outcome, str(loss)) from loss
-        return read_answer(reply)
-
-    def define(self, source: str) -> None:
-        """Define a probe beside the student's code."""
-        try:
-            self._alive().run(source, self._seconds(self.sandbox.limits.check_seconds))
-        except KernelLost as loss:
-            self._discard()
-            raise Lost(loss.outcome, str(loss)) from loss
-
-    def _seconds(self, limit: float) -> float:
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise KernelLost(
-                Outcome.TIMEOUT, f"the notebook took longer than {self.sandbox.limits.notebook_seconds} s"
-            )
-        return min(limit, left)
-
-    def _alive(self) -> StudentKernel:
-        """The kernel; after a loss a new one with the earlier cells replayed."""
-        if self.kernel is None:
-            if self.restarts > RESTARTS:
-                raise KernelLost(
-                    Outcome.ERROR,
-                    f"the notebook's process was lost {self.restarts} times; it is not started again",
-                )
-            self.kernel = self.stack.enter_context(StudentKernel(self.sandbox, self.files))
-            for source in self.history:
-                try:
-                    self.kernel.run(source, self._seconds(self.sandbox.limits.cell_seconds))
-                except KernelLost:
-                    self._discard()
-                    raise
-        return self.kernel
-
-    def _discard(self) -> None:
-        self._count_cpu()
-        self.stack.close()
-        self.stack = contextlib.ExitStack()
-        self.kernel = None
-        self.restarts += 1
-
-    def _count_cpu(self) -> None:
-        if self.kernel is not None:
-            used = self.kernel.cpu_seconds()  # bubblewrap does not pass its child's usage on when it ends
-            self.kernel_cpu += used
-            self.cells_cpu += max(0.0, used - self.kernel.started_cpu)
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def judge_notebook(job: dict[str, Any]) -> NotebookVerdict:
@@ -193,12 +59,18 @@ def judge_notebook(job: dict[str, Any]) -> NotebookVerdict:
     session = Session(sandbox, [Path(file) for file in job["files"]])
     trusted: dict[str, Any] = {"__name__": "__main__"}
     functions: list[str] = []
+    size = 0
     try:
         for cell in job["cells"]:
             if cell["kind"] == "grade":
-                verdict.cells.append(grade_cell(cell, session, trusted, functions))
+                with _bounded(session.seconds_left()):
+                    verdict.cells.append(grade_cell(cell, session, trusted, functions))
                 continue
-            verdict.runs.append(_run(cell, session))
+            run = _run(cell, session)
+            size += len(json.dumps(run.outputs))
+            if size > NOTEBOOK_OUTPUT:
+                run.outputs = []
+            verdict.runs.append(run)
             if cell["kind"] == "shared":
                 with contextlib.redirect_stdout(io.StringIO()):
                     exec(compile(cell["source"], f"<{cell['id']}>", "exec"), trusted)
@@ -239,7 +111,8 @@ def grade_cell(
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             exec(compile(cell["source"], f"<{cell['id']}>", "exec"), namespace)
     except Exception as error:
-        verdict.outcome, verdict.message = classify(error)
+        verdict.outcome, message = classify(error)
+        verdict.message = message[:1000]
         verdict.points = 0.0
     verdict.seconds = round(time.monotonic() - started, 3)
     verdict.checks = [CheckReport(**asdict(check)) for check in checks.recorded()]
@@ -264,8 +137,10 @@ def classify(error: Exception) -> tuple[Outcome, str]:
             return Outcome.OUT_OF_MEMORY, f"{error}"[:500]
         if "NotImplementedError" in error.kinds and not error.message:
             return Outcome.ERROR, NOT_IMPLEMENTED
-        if "NotAValue" in error.kinds:
+        if error.kinds[:1] == [NOT_A_VALUE]:
             return Outcome.FORBIDDEN, error.message
+        if error.kinds[:1] == [NOT_DEFINED]:
+            return Outcome.ERROR, f"{error.message}: did the cell that defines it raise an error?"
         return Outcome.ERROR, f"your code raised {error}"
     return (
         Outcome.ERROR,

@@ -134,7 +134,7 @@ def write_outcome(notebook: NotebookNode, verdict: NotebookVerdict) -> None:
     for cell in notebook.cells:
         kind = cell.metadata.get(KIND)
         if cell.cell_type == "markdown" and kind in ("student", "written"):
-            cell.source = neutral_markdown(cell.source)
+            cell.source = neutral_markdown(cell.source, cell.get("attachments", {}))
         if cell.cell_type != "code":
             continue
         cell.outputs = []

@@ -16,7 +16,9 @@ from pathlib import Path
 from autograder.course import ROOT
 from autograder.errors import SandboxError
 
-NOBODY = 65534
+FIRST_UID = 200_000
+"""As root, each judge's kernels run as an account number of their own from here on, because limits on
+the number of processes count per account."""
 SOCKETS = "/kernel"
 """Where the socket folder is mounted inside."""
 
@@ -64,7 +66,13 @@ class Sandbox:
         drop = []
         if os.geteuid() == 0:
             setpriv = require("setpriv", "util-linux")
-            drop = [setpriv, f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs"]
+            drop = [
+                setpriv,
+                f"--reuid={account()}",
+                f"--regid={account()}",
+                "--clear-groups",
+                "--no-new-privs",
+            ]
         command = [
             *limited,
             *drop,
@@ -74,17 +82,20 @@ class Sandbox:
             "--die-with-parent",
             "--new-session",
         ]
-        command += ["--cap-drop", "ALL", "--clearenv", "--hostname", "sandbox"]
+        command += ["--disable-userns", "--cap-drop", "ALL", "--clearenv", "--hostname", "sandbox"]
         for name, value in environment("/box").items():
             command += ["--setenv", name, value]
         command += ["--proc", "/proc", "--dev", "/dev"]
-        for folder in ("/tmp", "/box"):
+        for folder in ("/dev/shm", "/tmp", "/box"):
             command += ["--size", str(self.limits.disk << 20), "--tmpfs", folder]
         for path in readable_paths():
             command += ["--ro-bind-try", path, path]
         for file in files:
             command += ["--ro-bind", str(file), f"/box/{file.name}"]
-        return [*command, "--bind", str(sockets), SOCKETS, "--chdir", "/box", "--", *inner]
+        command += ["--bind", str(sockets), SOCKETS]
+        for folder in ("/dev", "/"):  # bubblewrap's own root and /dev are unsized tmpfs
+            command += ["--remount-ro", folder]
+        return [*command, "--chdir", "/box", "--", *inner]
 
     def _rlimits(self) -> list[str]:
         limits = self.limits
@@ -96,6 +107,11 @@ class Sandbox:
             f"--nofile={limits.open_files}",
             "--core=0",
         ]
+
+
+def account() -> int:
+    """The account number of this judge's kernels when it runs as root."""
+    return FIRST_UID + os.getpid() % 60_000
 
 
 def require(tool: str, package: str) -> str:

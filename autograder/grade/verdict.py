@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from autograder.text import well_formed_tree
+
 
 class Outcome(StrEnum):
     """How one graded cell ended. Everything but PASS earns nothing."""
@@ -75,6 +77,8 @@ class NotebookVerdict:
     sandbox: str = ""
     """Which limits applied."""
     notes: list[str] = field(default_factory=list)
+    fault: str = ""
+    """Why the judge itself failed, for staff only."""
 
     @property
     def score(self) -> float:
@@ -91,7 +95,7 @@ class NotebookVerdict:
     @classmethod
     def from_json(cls, text: str) -> NotebookVerdict:
         """Read `to_json` back. Raises ValueError or KeyError when the text is something else."""
-        data = json.loads(text)
+        data = well_formed_tree(json.loads(text))
         cells = [
             CellVerdict(
                 **{

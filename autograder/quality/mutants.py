@@ -24,7 +24,8 @@ from autograder.build.names import defined_names, free_names
 from autograder.bundle import MasterNotebook
 from autograder.course import ROOT
 from autograder.errors import QualityError
-from autograder.grade.judge import grade_cell, read_answer, reference_name
+from autograder.grade.judge import grade_cell
+from autograder.grade.session import read_answer, reference_name
 from autograder.grade.verdict import CellVerdict, Outcome
 from labkit import probe, values
 

@@ -39,10 +39,9 @@ class Neutralise(NbGraderPreprocessor):  # type: ignore[misc]
     def preprocess(self, nb: NotebookNode, resources: dict[str, Any]) -> tuple[NotebookNode, dict[str, Any]]:
         for cell in nb.cells:
             if cell.cell_type == "markdown" and cell.metadata.get(KIND) in ("student", "written"):
-                cell.source = neutral_markdown(cell.source)
+                cell.source = neutral_markdown(cell.source, cell.get("attachments", {}))
             if cell.cell_type == "code":
                 cell.outputs = neutral_outputs([dict(output) for output in cell.outputs])
-            cell.pop("attachments", None)
         return nb, resources
 
 
@@ -73,10 +72,21 @@ class FeedbackExporter(Exporter):  # type: ignore[misc]
         return page, found
 
 
-def safe_markdown(text: str) -> Markup:
-    """Markdown as HTML with plain tags only; links keep their text and lose their target."""
+def safe_markdown(cell: dict[str, Any]) -> Markup:
+    """A Markdown cell as HTML with plain tags and its own pictures; links keep their text and lose their target."""
+    text = cell["source"]
+    for name, data in cell["attachments"].items():
+        ((kind, content),) = data.items()
+        text = text.replace(f"(attachment:{name})", f"(data:{kind};base64,{content})")
+    try:
+        html = markdown2html(text).replace("&#182;", "")
+    except (
+        Exception
+    ):  # nbconvert's renderer raises many types on odd Markdown; the text is then shown as it is
+        return Markup("<pre>{}</pre>").format(cell["source"])
+    pictures = {"img": {"src", "alt"}}
     return Markup(
-        nh3.clean(markdown2html(text).replace("&#182;", ""), tags=TAGS, attributes={}, link_rel=None)
+        nh3.clean(html, tags=TAGS | {"img"}, attributes=pictures, url_schemes={"data"}, link_rel=None)
     )
 
 
@@ -101,6 +111,7 @@ def _view(cell: NotebookNode) -> dict[str, Any]:
         "kind": cell.metadata.get(KIND, "markdown"),
         "type": cell.cell_type,
         "source": cell.source,
+        "attachments": cell.get("attachments", {}),
         "outputs": outputs,
         "name": about.get("grade_id", "").replace("_", " "),
         "anchor": about.get("grade_id", ""),
@@ -124,9 +135,14 @@ def make_feedback(instance: Instance, lab_id: str, student: str | None = None) -
             f"no graded hand-in of {student or 'any student'} for {lab_id}: run 'course grade {lab_id}' first"
         )
     pages: list[Path] = []
+    failures: list[str] = []
     for name in students:
         failure = call_nbgrader(instance, "generate_feedback", lab_id, name, force=True)
         if failure:
-            raise CourseError(f"feedback for {name} failed:\n{failure}")
+            failures.append(f"{name}: {failure[-800:]}")
         pages += sorted((instance.feedback / name / lab_id).glob("*.html"))
+    if failures:
+        raise CourseError(
+            f"{len(pages)} pages were written; these students have none:\n" + "\n".join(failures)
+        )
     return pages

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Collection
 from typing import Any
 
 import nh3
@@ -22,6 +23,10 @@ CONTROL = re.compile(
 )
 """Terminal control sequences, links among them, and control characters."""
 MARKDOWN_TAG = re.compile(r"<(?=[A-Za-z/!?])")
+PASTED = re.compile(r"(?<=\])\(attachment:([\w.-]{1,80})\)")
+LINK = re.compile(r"\]\((?!attachment:[\w.-]{1,80}\))")
+HTML_CHARACTERS = 20_000
+"""Longer HTML output is left out for its text form: cleaning it takes time that grows with its square."""
 
 
 def neutral_html(text: str) -> str:
@@ -29,9 +34,17 @@ def neutral_html(text: str) -> str:
     return nh3.clean(text, tags=TAGS, attributes={}, link_rel=None)
 
 
-def neutral_markdown(text: str) -> str:
-    """Markdown in which raw HTML is shown as text, so that no renderer takes it for a tag."""
-    return MARKDOWN_TAG.sub("&lt;", text)
+def neutral_markdown(text: str, pictures: Collection[str] = ()) -> str:
+    """Markdown in which no renderer finds a tag, a link or an image but those of `pictures`.
+
+    The syntax is broken by a space, not escaped: mathematics and code stay readable, and no list of
+    harmful addresses has to be complete.
+    """
+    text = MARKDOWN_TAG.sub("< ", text)
+    text = PASTED.sub(
+        lambda found: found[0] if found[1] in pictures else " (a picture that was left out)", text
+    )
+    return LINK.sub("] (", text).replace("]:", "] :")
 
 
 def neutral_text(text: str) -> str:
@@ -66,15 +79,18 @@ def _neutral_data(data: dict[str, str]) -> dict[str, str]:
     for kind, content in data.items():
         if kind == "text/plain":
             kept[kind] = neutral_text(content)
-        elif kind == "text/html":
+        elif kind == "text/html" and len(content) <= HTML_CHARACTERS:
             kept[kind] = neutral_html(content)
-        elif kind in IMAGES and _is_image(content, IMAGES[kind]):
+        elif is_picture(kind, content):
             kept[kind] = "".join(content.split())
     return kept
 
 
-def _is_image(content: str, signature: bytes) -> bool:
+def is_picture(kind: str, content: str) -> bool:
+    """Whether base64 `content` begins as a PNG or JPEG picture does and `kind` says the same."""
+    if kind not in IMAGES:
+        return False
     try:
-        return base64.b64decode("".join(content.split()), validate=True).startswith(signature)
+        return base64.b64decode("".join(content.split()), validate=True).startswith(IMAGES[kind])
     except (binascii.Error, ValueError):
         return False

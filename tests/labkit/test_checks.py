@@ -66,9 +66,11 @@ def test_a_pass_prints_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     ("actual", "expected"),
     [
         (True, 1),
-        (1, 1.0),
-        ([1], (1,)),
+        (1, True),
+        (["1"], [1]),
         ("1", 1),
+        ({"a": 1}, {"a": 2}),
+        ([1], [1, 2]),
         (torch.ones(2), torch.ones(3)),
         (torch.ones(1, 2), torch.ones(2)),
     ],
@@ -76,6 +78,13 @@ def test_a_pass_prints_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 def test_equal_does_not_mix_types_or_shapes(actual: object, expected: object) -> None:
     with pytest.raises(checks.CheckFailed):
         checks.assert_equal(actual, expected, "x")
+
+
+@pytest.mark.parametrize(
+    ("actual", "expected"), [(0, 0.0), ((1, 2.0), [1, 2]), ({"a": (1,)}, {"a": [1.0]}), (None, None)]
+)
+def test_equal_takes_numbers_and_sequences_for_what_they_say(actual: object, expected: object) -> None:
+    checks.assert_equal(actual, expected, "x")
 
 
 def test_infinities_of_one_sign_agree() -> None:
@@ -122,13 +131,34 @@ def test_the_answering_function_reports_any_error_as_an_answer() -> None:
     def leaves() -> None:
         raise SystemExit(3)
 
+    cases = (
+        ("gone", {}, "NotDefined"),
+        ("x", {"x": 3}, "NotDefined"),
+        ("leaves", {"leaves": leaves}, "SystemExit"),
+        ("odd", {"odd": object}, "NotAValue"),
+    )
+    for name, namespace, kind in cases:
+        status, kinds, _ = decode(answer(encode([name, [], {}]), namespace))
+        assert status == "error" and kinds[0] == kind
+
+
+def test_no_expected_error_is_met_by_what_is_missing_unwritten_or_no_value() -> None:
+    def unwritten() -> None:
+        raise NotImplementedError
+
+    def remote(name: str, namespace: dict[str, object]) -> None:
+        _, kinds, message = decode(answer(encode([name, [], {}]), namespace))
+        raise StudentError(kinds, message)
+
     for name, namespace, kind in (
         ("gone", {}, "KeyError"),
         ("x", {"x": 3}, "TypeError"),
-        ("leaves", {"leaves": leaves}, "SystemExit"),
+        ("odd", {"odd": object}, "ValueError"),
+        ("unwritten", {"unwritten": unwritten}, "RuntimeError"),
     ):
-        assert decode(answer(encode([name, [], {}]), namespace))[:2][0] == "error"
-        assert kind in decode(answer(encode([name, [], {}]), namespace))[1]
+        with pytest.raises(checks.CheckFailed):
+            checks.assert_raises(kind, remote, name, namespace, label="x")
+    checks.assert_raises("NotImplementedError", unwritten, label="asked for by name")
 
 
 def test_nonfinite_is_allowed_inside_the_block_only() -> None:

@@ -67,6 +67,8 @@ def test_views_gradients_and_arrays_become_plain_tensors() -> None:
     back = values.decode(values.encode([tensor, numpy.arange(3), numpy.float32(0.5)]))
     assert not back[0].requires_grad and torch.equal(back[0], tensor.detach())
     assert back[1].tolist() == [0, 1, 2] and back[2] == 0.5 and type(back[2]) is float
+    arrays = [numpy.arange(3)[::-1], numpy.arange(2, dtype="uint16")]
+    assert [array.tolist() for array in values.decode(values.encode(arrays))] == [[2, 1, 0], [0, 1]]
 
 
 @given(st.binary(max_size=200))
@@ -110,6 +112,8 @@ def tensor_block(dtype: str, shape: list[int], offsets: list[int], data: bytes =
         (message({"tensor": "t0"}, tensor_block("F32", [1 << 62, 4], [0, 0])), "bytes do not match"),
         (message({"tensor": "t0"}, tensor_block("F8_E4M3", [1], [0, 1], b"0")), "cannot cross"),
         (message({"tensor": "t0"}, tensor_block("F32", [2], [0, 8], b"0000")), "bytes do not match"),
+        (message({"list": [{"tensor": "t0"}] * 2}, tensor_block("U8", [1], [0, 1], b"0")), "malformed"),
+        (message({"tensor": "t0"}, tensor_block("U8", [1] * 17, [0, 1], b"0")), "more than 16 dimensions"),
         (message({"plain": [1]}), "plain value"),
         (message({"reference": "os"}), "unknown kind"),
         (message({"list": [{"plain": 1}], "tuple": []}), "single entry"),

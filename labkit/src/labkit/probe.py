@@ -18,6 +18,10 @@ F = TypeVar("F", bound=Callable[..., object])
 MESSAGE_LIMIT = 500
 """Characters of a student's error message that cross to the judge."""
 
+NOT_DEFINED = "NotDefined"
+NOT_A_VALUE = "NotAValue"
+"""Kinds that are no error of the student's function: no check for an expected error may accept them."""
+
 _finite_required = True
 
 
@@ -58,16 +62,25 @@ def answer(request: str, namespace: Mapping[str, object]) -> str:
     """Call one function of the student's notebook; return the encoded value or error.
 
     `request` is an encoded `[name, args, kwargs]`, see `labkit.values`. Any error of the student's
-    code is part of the answer, so nothing is raised for it.
+    code is part of the answer, so nothing is raised for it. Only what the function itself raised
+    crosses with its classes.
     """
     from labkit import values
 
     try:
         name, args, kwargs = values.decode(request, names=namespace, finite=False)
-        function = namespace[name]
-        if not callable(function):
-            raise TypeError(f"{name} is a {type(function).__name__}, not a function")
-        return values.encode(["value", function(*args, **kwargs)])
+    except values.NotAValue as error:
+        # an argument that names a function which does not exist ends here
+        return values.encode(["error", [NOT_DEFINED], str(error)[:MESSAGE_LIMIT]])
+    function = namespace.get(name)
+    if not callable(function):
+        return values.encode(["error", [NOT_DEFINED], f"{name} is not a function of the notebook"])
+    try:
+        returned = function(*args, **kwargs)
     except BaseException as error:
         kinds = [kind.__name__ for kind in type(error).__mro__]
         return values.encode(["error", kinds, str(error)[:MESSAGE_LIMIT]])
+    try:
+        return values.encode(["value", returned])
+    except values.NotAValue as error:
+        return values.encode(["error", [NOT_A_VALUE], str(error)[:MESSAGE_LIMIT]])

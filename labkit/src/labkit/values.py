@@ -25,6 +25,7 @@ MAXIMUM_BYTES = 64 << 20
 """Largest message, before base64."""
 MAXIMUM_DEPTH = 20
 MAXIMUM_NODES = 200_000
+MAXIMUM_DIMENSIONS = 16
 
 DTYPES = {
     "F64": (torch.float64, 8), "F32": (torch.float32, 4), "F16": (torch.float16, 2), "BF16": (torch.bfloat16, 2),
@@ -89,6 +90,8 @@ def _tensors(body: bytes) -> dict[str, torch.Tensor]:
         if entry["dtype"] not in DTYPES:
             raise NotAValue(f"tensors of type {str(entry['dtype'])[:20]} cannot cross")
         shape, (begin, end) = entry["shape"], entry["data_offsets"]
+        if len(shape) > MAXIMUM_DIMENSIONS:
+            raise NotAValue(f"a tensor has more than {MAXIMUM_DIMENSIONS} dimensions")
         if any(type(size) is not int or size < 0 for size in [*shape, begin, end]):
             raise NotAValue("a tensor's shape is not a list of sizes")
         if end - begin != math.prod(shape) * DTYPES[entry["dtype"]][1] or end > available:
@@ -141,7 +144,9 @@ class _Encoder:
     def numpy(self, value: Any, depth: int) -> dict[str, Any]:
         if getattr(value, "ndim", 0) == 0 and hasattr(value, "item"):
             return self.node(value.item(), depth)
-        return self.tensor(torch.as_tensor(value))
+        if value.dtype.kind == "u" and value.dtype.itemsize > 1:
+            value = value.astype("int64")  # torch has no wide unsigned types
+        return self.tensor(torch.as_tensor(value.copy()))  # a copy, because torch refuses negative strides
 
     def tensor(self, value: torch.Tensor) -> dict[str, Any]:
         if value.dtype not in [dtype for dtype, _ in DTYPES.values()]:
@@ -186,12 +191,14 @@ class _Decoder:
             return tuple(self.value(item, depth + 1) for item in content)
         if kind == "dict":
             return {self.value(key, depth + 1): self.value(item, depth + 1) for key, item in content}
-        if kind == "reference" and self.names is not None and content in self.names:
+        if kind == "reference" and self.names is not None:
+            if content not in self.names:
+                raise NotAValue(f"{str(content)[:80]} is not defined in the notebook")
             return self.names[content]
         raise NotAValue(f"unknown kind {str(kind)[:20]!r}")
 
     def tensor(self, key: str) -> torch.Tensor:
-        tensor = self.tensors[key]
+        tensor = self.tensors.pop(key)  # each is sent once, so that none is checked a thousand times
         if self.finite and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise NotAValue("a tensor holds NaN or infinity")
         return tensor

@@ -22,6 +22,7 @@ from autograder.gradebook import open_gradebook
 from autograder.nbgrader_api import quiet
 from autograder.quality.handins import released_notebook, replace_solution
 from autograder.quality.plain import automatic_scores, plain_autograde
+from autograder.report.feedback import make_feedback
 from tests.conftest import MiniLab
 
 FAST = {"cell_seconds": 20, "check_seconds": 4, "disk": 32}
@@ -193,6 +194,22 @@ def test_a_file_that_is_no_notebook_scores_zero_and_says_why(fresh_mini: MiniLab
     assert any(
         note.startswith(f"the notebook could not be read: {reason}") for note in item.verdicts[0].notes
     )
+
+
+def test_one_students_odd_folder_keeps_nobody_waiting(fresh_mini: MiniLab) -> None:
+    odd = hand_in(fresh_mini, "ada", fresh_mini.reference())
+    (odd / "timestamp.txt").write_text("yesterday")
+    (fresh_mini.instance.submitted / "bob").mkdir()
+    (fresh_mini.instance.submitted / "bob" / fresh_mini.lab.id).write_text("a file")
+    raises = "RunningSum = None\ndef largest(x): raise ValueError('\\ud800')\n"
+    hand_in(fresh_mini, "cat", replace_solution(fresh_mini.reference(), "largest", raises))
+    picture = fresh_mini.reference()
+    picture.cells[-1].source = "![p](attachment:p.png)"
+    hand_in(fresh_mini, "dan", picture)
+    graded = grade(fresh_mini)
+    assert {name: item.score for name, item in graded.items()} == {"ada": 90, "bob": 0, "cat": 40, "dan": 90}
+    assert graded["bob"].failure and not graded["ada"].failure and not graded["cat"].failure
+    assert len(make_feedback(fresh_mini.instance, fresh_mini.lab.id)) == 3
 
 
 def test_another_labs_notebook_scores_zero_and_says_why(fresh_mini: MiniLab) -> None:

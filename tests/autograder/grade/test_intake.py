@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import nbformat
 import pytest
 
-from autograder.grade.intake import FILE_BYTES, digest, notebook_problem, take_in, take_in_place
+from autograder.grade.handed_in import MOST_CELLS, NotANotebook, read_handed_in
+from autograder.grade.intake import FILE_BYTES, digest, take_in, take_in_place, timestamp_problem
 
 NOTEBOOK = nbformat.writes(nbformat.v4.new_notebook())
 
@@ -84,14 +86,16 @@ def test_pipes_and_large_files_are_refused(handed_in: Path, tmp_path: Path) -> N
         (b'{"cells": [7], "nbformat": 4}', "cell 1 is malformed"),
         (b'{"cells": [{"cell_type": "code", "source": 5}], "nbformat": 4}', "source of cell 1 is not text"),
         (
-            b'{"cells": [{"cell_type": "code", "source": "", "metadata": []}], "nbformat": 4}',
-            "metadata of cell 1",
+            b'{"cells": [], "nbformat": "' + b"x" * 999 + b'"}',
+            "not a notebook of format 4",
         ),
         (b"[" * 100_000, "not JSON"),
     ],
 )
 def test_what_is_not_a_notebook_is_told_apart(content: bytes, reason: str) -> None:
-    assert reason in (notebook_problem(content) or "")
+    with pytest.raises(NotANotebook, match=reason) as refusal:
+        read_handed_in(content)
+    assert len(str(refusal.value)) < 120
 
 
 def test_taking_in_place_keeps_what_came_and_is_done_once(handed_in: Path, tmp_path: Path) -> None:
@@ -118,3 +122,71 @@ def test_the_digest_sees_a_link_and_a_change(handed_in: Path) -> None:
     with_link = digest(handed_in)
     (handed_in / "x").unlink()
     assert with_link != before == digest(handed_in)
+
+
+def cell(**fields: object) -> dict[str, object]:
+    """A code cell with fields replaced."""
+    return {"cell_type": "code", "source": "1", "metadata": {}, "outputs": [], **fields}
+
+
+ODD_CELLS = [
+    cell(metadata=[]),
+    cell(metadata={"nbgrader": {"grade_id": 7}}),
+    cell(metadata={"nbgrader": "x"}),
+    cell(id=[1]),
+    cell(id="../../x"),
+    cell(outputs=5),
+    cell(source=["1", "\n2"]),
+    cell(source="x = '\ud800'"),
+    {"cell_type": "code"},
+    {"cell_type": "markdown", "source": "x", "attachments": {"a.png": {"image/png": "not base64!"}, "..": 3}},
+]
+
+
+def test_odd_cells_become_plain_ones() -> None:
+    content = json.dumps({"cells": ODD_CELLS, "nbformat": 4, "nbformat_minor": "x", "metadata": []}).encode()
+    notebook = read_handed_in(content)
+    nbformat.validate(notebook)
+    assert len({made.id for made in notebook.cells}) == len(ODD_CELLS)
+    assert "attachments" not in notebook.cells[-1]
+    assert nbformat.writes(notebook).encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("cells", "reason"),
+    [
+        ([cell()] * (MOST_CELLS + 1), "1001 cells are over the limit"),
+        ([{"cell_type": "markdown", "source": "\\begin{a}" * 16_000}], "cell 1 has 144000 characters"),
+    ],
+)
+def test_what_is_slow_to_look_at_is_refused(cells: list[object], reason: str) -> None:
+    with pytest.raises(NotANotebook, match=reason):
+        read_handed_in(json.dumps({"cells": cells, "nbformat": 4}).encode())
+
+
+def test_names_that_are_not_utf8_stop_nothing(handed_in: Path, tmp_path: Path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(handed_in) + b"/caf\xe9.txt"))
+    odd.write_text("x")
+    received, record = tmp_path / "received" / "lab", tmp_path / "records" / "lab.json"
+    report = take_in_place(handed_in, received, record, (["01"], []))
+    assert list(report.dropped) == ["caf\N{REPLACEMENT CHARACTER}.txt"]
+    odd.write_text("x")
+    assert take_in_place(handed_in, received, record, (["01"], [])) == report
+
+
+def test_a_file_in_place_of_the_folder_is_set_aside(tmp_path: Path, handed_in: Path) -> None:
+    received, record = tmp_path / "received" / "lab", tmp_path / "records" / "lab.json"
+    take_in_place(handed_in, received, record, (["01"], []))
+    shutil.rmtree(handed_in)
+    handed_in.write_text("a file")
+    report = take_in_place(handed_in, received, record, (["01"], []))
+    assert report.dropped == {"lab": "not a folder"} and handed_in.is_dir()
+
+
+@pytest.mark.parametrize(
+    "content", [b"yesterday", b"\xff\xfe", b"99999-01-01 00:00:00 UTC", b"", b"1850-01-01 00:00:00 UTC"]
+)
+def test_what_is_no_time_is_dropped(content: bytes, handed_in: Path, tmp_path: Path) -> None:
+    assert timestamp_problem(b"2027-03-07 15:59:00 UTC") is None
+    (handed_in / "timestamp.txt").write_bytes(content)
+    assert "timestamp.txt" in take_in(handed_in, tmp_path / "clean", ["01"], []).dropped

@@ -37,7 +37,9 @@ def test_tests_and_setup_come_from_the_master(mini: MiniLab) -> None:
     for cell in handed_in.cells:
         if cell.metadata.get("nbgrader", {}).get("locked"):
             cell.source = "print('mine')"
-    assert rebuild(mini.master, handed_in)[0] == rebuild(mini.master, mini.reference())[0]
+    rebuilt, notes = rebuild(mini.master, handed_in)
+    assert rebuilt == rebuild(mini.master, mini.reference())[0]
+    assert "the cell setup was changed; the released one was used" in notes
 
 
 def test_deleted_cells_are_put_back(mini: MiniLab) -> None:
@@ -73,10 +75,19 @@ def test_own_cells_follow_the_cell_they_followed(mini: MiniLab) -> None:
     handed_in = mini.reference()
     handed_in.cells.insert(0, nbformat.v4.new_code_cell("first = 1"))
     handed_in.cells.insert(4, nbformat.v4.new_markdown_cell("a note"))
-    handed_in.cells[4]["attachments"] = {"x.svg": {"image/svg+xml": "<svg onload=alert(1)>"}}
+    handed_in.cells[4]["attachments"] = {"x.png": {"image/png": "iVBORw0KGgo="}}
     rebuilt, _ = rebuild(mini.master, handed_in)
     assert rebuilt.cells[0].source == "first = 1"
-    assert rebuilt.cells[4].source == "a note" and "attachments" not in rebuilt.cells[4]
+    assert (
+        rebuilt.cells[4].source == "a note" and rebuilt.cells[4].attachments == handed_in.cells[4].attachments
+    )
+
+
+def test_lost_nbgrader_metadata_is_made_up_for_by_cell_ids(mini: MiniLab) -> None:
+    handed_in = mini.reference()
+    for cell in handed_in.cells:
+        cell.metadata.pop("nbgrader", None)
+    assert sources(rebuild(mini.master, handed_in)[0]) == sources(mini.reference())
 
 
 @pytest.mark.parametrize("change", ["source", "extra", "order"])

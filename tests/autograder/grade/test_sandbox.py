@@ -10,7 +10,7 @@ import pytest
 from autograder.course import ROOT
 from autograder.errors import SandboxError
 from autograder.grade import sandbox as sandbox_module
-from autograder.grade.kernel import StudentKernel
+from autograder.grade.kernel import KernelLost, StudentKernel
 from autograder.grade.sandbox import Sandbox
 from tests.conftest import LIMITS
 
@@ -94,3 +94,33 @@ def test_a_kernel_leaves_nothing_behind() -> None:
     with StudentKernel(Sandbox(LIMITS), []) as started:
         folder, process = started.folder, started.process
     assert not folder.exists() and process.poll() is not None
+
+
+def test_only_sized_folders_can_be_written(kernel: StudentKernel) -> None:
+    for place in ("/x", "/dev/x", "/etc/x", "/kernel/x"):
+        result = kernel.run(f"open({place!r}, 'w')", 10)
+        assert result.error is not None and result.error[0] in ("OSError", "PermissionError"), place
+    for place in ("/tmp", "/box", "/dev/shm"):
+        size = f"os.statvfs({place!r}).f_blocks * os.statvfs({place!r}).f_frsize"
+        assert ask(kernel, size, "import os") == LIMITS.disk << 20
+
+
+def test_no_further_namespace_can_be_made(kernel: StudentKernel) -> None:
+    assert ask(kernel, "ctypes.CDLL(None).unshare(0x10000000)", "import ctypes") == -1
+
+
+LIAR = """
+import labkit.probe as p
+kept = p.answer
+class Long:
+    def __repr__(self):
+        return "[" + "1," * 9_000_000 + "]"
+p.answer = lambda *arguments: Long()
+"""
+
+
+def test_a_reply_that_is_no_value_is_refused_without_being_parsed(kernel: StudentKernel) -> None:
+    kernel.run(LIAR, 20)
+    with pytest.raises(KernelLost, match="not a value"):
+        kernel.call("x", 20)
+    kernel.run("p.answer = kept", 10)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import nbformat
 import pytest
 
@@ -11,6 +13,7 @@ from autograder.quality.handins import replace_solution
 from autograder.report.feedback import make_feedback
 from tests.conftest import MiniLab
 
+PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"\0" * 20).decode()
 HOSTILE = """
 from IPython.display import HTML, SVG, Javascript, Markdown, display
 display(HTML("<script>alert('html')</script><b>bold</b>"), Javascript("alert('js')"), Markdown("<img src=x onerror=alert(1)>"))
@@ -32,8 +35,9 @@ def page(fresh_mini: MiniLab) -> str:
     replace_solution(
         notebook,
         "question",
-        "<script>alert('answer')</script> [click](javascript:alert(1)) ![x](http://evil/x.png)",
+        "<script>alert('answer')</script> [click](javascript:alert(1)) ![x](http://evil/x.png) ![p](attachment:p.png)",
     )
+    notebook.cells[-1]["attachments"] = {"p.png": {"image/png": PNG}}
     notebook.cells.insert(2, nbformat.v4.new_code_cell(HOSTILE))
     notebook.cells.insert(
         3, nbformat.v4.new_markdown_cell("<iframe src='//evil'></iframe> <style>body{}</style>")
@@ -50,6 +54,7 @@ def test_the_page_says_what_each_check_found_and_runs_nothing(page: str) -> None
     assert "largest of nothing: 2.0, expected 0.0: an empty tensor has no maximum" in page
     assert "40 of 40 points" in page and "<b>bold</b>" in page
     assert "ok  first two values" in page
+    assert f'src="data:image/png;base64,{PNG}"' in page
     lowered = page.lower()
     for active in (
         "<script",

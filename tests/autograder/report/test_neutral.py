@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import re
 
 import pytest
+from nbconvert.filters import markdown2html
 
 from autograder.report.neutral import neutral_html, neutral_markdown, neutral_outputs, neutral_text
 
@@ -48,13 +50,34 @@ def test_a_table_survives() -> None:
     assert neutral_html(table) == table
 
 
-@pytest.mark.parametrize("html", HOSTILE)
-def test_markdown_shows_tags_as_text(html: str) -> None:
-    assert "<" not in neutral_markdown(html)
+ACTIVE_MARKDOWN = [
+    *HOSTILE,
+    "[x](javascript:alert(1))",
+    "[x](&#106;avascript:alert(1))",
+    "![x](http://evil/x.png)",
+    "[x][a]\n\n[a]: javascript:alert(1)",
+    "<http://evil>",
+    "[x](data:text/html;base64,PHNjcmlwdD4=)",
+    "![x](attachment:other.png)",
+    '[x](attachment:a.png"onerror=alert(1))',
+]
 
 
-def test_markdown_keeps_mathematics_and_comparisons() -> None:
-    assert neutral_markdown("$a < b$ and `x <= 3`\n> quote") == "$a < b$ and `x <= 3`\n> quote"
+@pytest.mark.parametrize("text", ACTIVE_MARKDOWN)
+def test_markdown_has_no_tag_link_or_image_left(text: str) -> None:
+    html = markdown2html(neutral_markdown(text, ["a.png"])).lower()
+    for active in ("<img", "<script", "<svg", "<iframe", "<form", "<style", "<meta"):
+        assert active not in html
+    assert all(target.startswith(("http://", "https://")) for target in re.findall(r'href="([^"]*)', html))
+
+
+def test_markdown_keeps_mathematics_comparisons_and_own_pictures() -> None:
+    plain = "$a < b$ and `x <= 3`\n> quote and f[0] (see above)"
+    assert neutral_markdown(plain) == plain
+    assert neutral_markdown("$x<y$") == "$x< y$"
+    assert neutral_markdown("![p](attachment:p.png)", ["p.png"]) == "![p](attachment:p.png)"
+    once = neutral_markdown("[x](http://a) <b>", [])
+    assert neutral_markdown(once) == once == "[x] (http://a) < b>"
 
 
 def test_only_known_kinds_of_data_are_kept() -> None:
@@ -93,3 +116,9 @@ def test_a_picture_that_is_none_is_dropped() -> None:
 
 def test_control_sequences_are_removed() -> None:
     assert neutral_text("a\x1b[2Jb\x00c\td\n\x1b]0;title\x07e") == "abc\td\ne"
+
+
+def test_long_html_is_left_out_for_its_text() -> None:
+    data = {"text/html": "<div>" * 40_000, "text/plain": "a table"}
+    (output,) = neutral_outputs([{"output_type": "display_data", "data": data, "metadata": {}}])
+    assert dict(output.data) == {"text/plain": "a table"}
