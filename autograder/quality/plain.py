@@ -34,8 +34,11 @@ def plain_autograde(instance: Instance, lab_id: str, folder: Path) -> PlainRun:
     hand-ins that are trusted.
     """
     copy = Instance(folder)
-    for part in ("source", "submitted"):
-        shutil.copytree(instance.root / part, folder / part)
+    shutil.copytree(instance.source, copy.source)
+    for handed_in in sorted(instance.submitted.glob(f"*/{lab_id}")):
+        student = handed_in.parent.name
+        received = instance.received / student / lab_id  # as it came, where intake has been at work
+        shutil.copytree(received if received.is_dir() else handed_in, copy.submitted / student / lab_id)
     with open_gradebook(instance) as gradebook:  # a consistent copy, whatever is in the write-ahead log
         gradebook.db.connection().exec_driver_sql(f"VACUUM INTO '{copy.gradebook}'")
     config = folder / "configuration"

@@ -28,9 +28,11 @@ def adaround(
                    + lambda * sum(1 - |2 h(V) - 1|^beta)
 
         V starts where h(V) = W / scale - floor(W / scale), so that W~ = W (keep h(V) in
-        0.01 .. 0.99 there). beta falls linearly from 20 to 2 over the steps. lambda is 0 for the first fifth
-        of them; afterwards choose it so that the penalty matters: here 0.01 times the loss of
-        rounding to nearest, divided by the number of outputs.
+        0.01 .. 0.99 there). beta falls linearly from 20 to 2 over all steps, the first fifth included.
+        lambda is 0 for the first fifth of the steps; afterwards it must be large enough to move V, because
+        W~ starts equal to W and the first term alone then has almost no gradient. Here it is
+        0.01 * (loss of rounding to nearest) / out, with out = weight.shape[0] and the loss the mean over
+        tokens defined above.
         At the end a weight goes up where h(V) >= 0.5, that is, where V >= 0. Every solution that
         returns such codes with a small output error is right; the settings above are one that works.
 

@@ -69,8 +69,8 @@ def quantize_dynamic(model: nn.Module, *, granularity: str = "token") -> nn.Modu
         granularity: passed on to each layer.
 
     Returns:
-        A deep copy with the same mode (train or eval). Embeddings, norms and everything else that is
-        no linear layer stay in float32.
+        A deep copy. Every submodule of the copy is in the mode its original was in (a new module starts
+        in train mode). Embeddings, norms and everything else that is no linear layer stay in float32.
     """
     ### BEGIN SOLUTION
     quantized = copy.deepcopy(model)

@@ -58,9 +58,10 @@ def quantize_static(
     """Return a copy of `model` whose linear layers have 8-bit weights and fixed input grids.
 
     Args:
-        model: any module with `nn.Linear` layers at any depth. It is left as it was: same weights,
-            same mode (train or eval), no hooks.
-        calibration: batches; each is passed on as `model(**batch)`.
+        model: any module that is not itself a linear layer, with `nn.Linear` layers at any depth. It is
+            left as it was: same weights, same mode (train or eval), no hooks.
+        calibration: batches; each is passed on as `model(**batch)`. Every linear layer runs at least
+            once in calibration.
         make_observer: called without arguments once for each linear layer; what it returns has
             `observe(x)` and `bounds()`.
         input_bits: width of the codes of the inputs.

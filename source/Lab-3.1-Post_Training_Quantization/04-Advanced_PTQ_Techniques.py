@@ -47,7 +47,7 @@ from typing import Any
 
 import torch
 from labkit import checks, compat, data, evaluation, onnx_graph, ops, plots, runtime, zoo
-from labkit.probe import nonfinite_allowed, probe
+from labkit.probe import nonfinite_allowed, probe  # used by the checks
 from torch import Tensor, nn
 
 runtime.start(seed=314)
@@ -64,8 +64,9 @@ calibration = [
 #
 # Rounding to nearest with the full range is the floor of post-training quantization, not its ceiling. At three bits,
 # choosing for each weight whether it goes up or down leaves 0.23 of the output error that rounding to nearest
-# leaves. And an exported classifier that onnxruntime quantizes with its defaults falls from 0.898 accuracy to 0.779,
-# because of two operators that should have been left alone. You will find them.
+# leaves. And an exported classifier that onnxruntime quantizes with its defaults falls from 0.898 accuracy to 0.780 on
+# the 1,624 validation sentences (0.870 to 0.740 on the first 400, which this notebook's last table uses), because of
+# two operators that should have been left alone. You will find them.
 #
 # ## Cross-layer equalization by hand
 #
@@ -85,6 +86,10 @@ calibration = [
 # with a ReLU between them; values and the output projection, because averaging over tokens is linear; queries and
 # keys, where $q_i k_i = (q_i / s_i)(s_i k_i)$. It does not pass through a GELU, and not through a LayerNorm's output
 # that other layers and the residual stream read as well. Our classifier's feed-forward layers have a GELU.
+#
+# ## You write: equalization
+#
+# `cross_layer_equalization` takes the weights and biases of a pair and returns them with equal ranges in every channel.
 #
 # <details><summary>Hint</summary>
 # For queries and keys, channel i is a row in both weights, and both have a bias.
@@ -250,16 +255,17 @@ for kind in ("values and output", "queries and keys", "through the GELU"):
     print(f"{kind:18s} gain {sum(gains) / len(gains):4.1f} dB   largest change of a logit {moved:.1e}")
 
 # %% [markdown]
-# The first two change logits in the sixth decimal. The third wins most decibels and changes the classifier before
-# anything is quantized. Here the change is small, since most of these scales are near 1; on a model with wider
-# channels it is not. Nothing warns you: the shapes fit, and the weights quantize better.
+# The first two change logits by 10⁻⁶. The third wins most decibels and changes the classifier before anything is
+# quantized. Here the change is small, since most of these scales are near 1; on a model whose channels differ more it
+# is not. Nothing warns you: the shapes fit, and the weights quantize better.
 
 # %% [markdown]
 # ## You write: bias correction
 #
-# Rounding errors of a weight do not average out over inputs that are not centred: GELU outputs are mostly positive, so
-# a column of errors that lean one way shifts the layer's mean output. The shift is known once you have seen
-# calibration tokens, and a bias can take it back (Nagel et al. 2019, section 4.2):
+# Rounding errors of a weight do not average out over inputs that are not centred. Of our GELU's outputs 42% to 49% are
+# positive, but these are the large ones: the mean is positive, so a row of errors that lean one way shifts that
+# channel's mean output. The shift is known once you have seen calibration tokens, and a bias can take it back (Nagel
+# et al. 2019, section 4.2):
 #
 # $$ b' = b + \frac{1}{T} \sum_{t=1}^{T} (W - \hat W)\, x_t $$
 #
@@ -322,6 +328,26 @@ checks.assert_at_most(
 ### END HIDDEN TESTS
 
 # %% [markdown]
+# ### Measure it on one layer
+#
+# The layer behind the last GELU, at three bits: how far does rounding shift the mean of an output channel, on
+# sentences that took no part in the correction?
+
+# %%
+LAST = "bert.encoder.layer.3.output.dense"
+fresh_rows = data.tensors(data.languages()["validation"], limit=100)
+fresh_mask = fresh_rows["attention_mask"].flatten().bool()
+masks = torch.cat([batch["attention_mask"] for batch in calibration])
+last = linears[LAST]
+rounded = ops.snap(last.weight.detach(), 3, axis=0)
+seen = ops.layer_inputs(model, [LAST], calibration)[LAST].reshape(*masks.shape, -1)
+corrected = bias_correction(last.weight.detach(), last.bias.detach(), rounded, seen, masks)
+fresh = ops.layer_inputs(model, [LAST], [fresh_rows])[LAST][fresh_mask]
+for label, bias in (("before", last.bias), ("after", corrected)):
+    shift = (last(fresh) - nn.functional.linear(fresh, rounded, bias)).mean(0)
+    print(f"mean error of an output channel {label:6s} correction: {shift.abs().mean().item():.4f}")
+
+# %% [markdown]
 # ## You write: AdaRound
 #
 # Rounding to nearest makes each weight's own error smallest. The layer's output error is another thing: errors of
@@ -352,7 +378,8 @@ from reference_impl.quantization.adaround import adaround
 # ### Check
 #
 # The checks look at codes only: every code is a floor or a ceiling, and the output error on sentences that were not
-# used for learning is compared with that of rounding to nearest.
+# used for learning is compared with that of rounding to nearest. There, eight layers are rounded to three bits, the
+# value and the attention output of each block; the geometric mean of their errors over nearest's may be at most 0.5.
 
 # %% nbgrader={"grade_id": "test_adaround", "solution": false, "grade": true, "locked": true, "points": 5, "schema_version": 3, "task": false}
 name = "bert.encoder.layer.2.attention.output.dense"
@@ -370,7 +397,7 @@ checks.assert_at_most(
     errors[0] / errors[1],
     0.6,
     "output error over that of nearest, calibration",
-    hint="the reference reaches 0.15",
+    hint="about 0.18 with the settings of the docstring; near 1 means that V hardly moved: look at lambda",
 )
 ### BEGIN HIDDEN TESTS
 generator = checks.hidden_generator("adaround")
@@ -415,15 +442,14 @@ checks.assert_true(
 # %% [markdown]
 # ## Predict, then run
 #
-# The plot compares the output error of three ways to round one layer to three bits, as the number of calibration
+# The plot compares AdaRound with rounding to nearest (the value 1) at three bits, as the number of calibration
 # sentences grows: on those sentences, and on others. Where will the two AdaRound lines meet?
 
 # %%
 NAME = "bert.encoder.layer.1.attention.output.dense"
 layer_weight = linears[NAME].weight.detach()
 step = layer_weight.abs().amax(1) / 3
-fresh_rows = data.tensors(data.languages()["validation"], limit=100)
-fresh = ops.layer_inputs(model, [NAME], [fresh_rows])[NAME][fresh_rows["attention_mask"].flatten().bool()]
+fresh = ops.layer_inputs(model, [NAME], [fresh_rows])[NAME][fresh_mask]
 
 
 def error_over_nearest(codes: Tensor, tokens: Tensor) -> float:
@@ -442,14 +468,17 @@ for count in sentence_counts:
     by_sentences["on fresh sentences"].append(error_over_nearest(learned, fresh))
 figure = plots.lines(
     sentence_counts,
-    by_sentences,
+    by_sentences | {"nearest": [1.0] * len(sentence_counts)},
     x_label="calibration sentences",
     y_label="output error / error of nearest",
-    log_y=True,
-    alt="Output error of AdaRound relative to rounding to nearest against the number of calibration sentences. With "
-    "one sentence it is low on that sentence and high on fresh ones; the lines approach each other as sentences are added.",
+    alt="Output error of AdaRound over that of rounding to nearest, against 1, 4, 16 and 64 calibration sentences. On "
+    "fresh sentences it falls from 0.91 to 0.23; on its own it falls from 0.43 to 0.18 at 16 and rises a little. A "
+    "flat line at 1 is nearest.",
 )
-figure.axes[0].set_xscale("log", base=2)
+axes = figure.axes[0]
+axes.set_xscale("log", base=2)
+axes.set_xticks(sentence_counts, [str(count) for count in sentence_counts])
+axes.set_ylim(0, 1.05)
 plots.show(figure)
 for label, values in by_sentences.items():
     print(
@@ -458,8 +487,10 @@ for label, values in by_sentences.items():
     )
 
 # %% [markdown]
-# With one sentence the layer learns that sentence. A layer of 96 inputs has 96 weights a row to set and one sentence
-# has about a dozen tokens, so many roundings fit it equally well, and most of them are wrong elsewhere.
+# With one sentence the layer learns that sentence. A layer of 96 inputs has 96 weights a row to set and this sentence
+# has 7 tokens, so many roundings fit it equally well, and most of them are wrong elsewhere. From 16 to 64 sentences
+# the error on its own sentences rises, from 0.18 to 0.22, because no rounding suits them all; on fresh ones it stays
+# at 0.23.
 
 # %% [markdown]
 # ## You write: what stays in float32
@@ -604,6 +635,8 @@ for name in found["kept"]:
 
 # %%
 compressor = compat.load_neural_compressor()
+from neural_compressor.common import set_workspace
+
 tried: list[float] = []
 
 
@@ -612,15 +645,22 @@ def score(candidate: nn.Module) -> float:
     return tried[-1]
 
 
-tuned = compressor.autotune(
-    model=copy.deepcopy(model),
-    tune_config=compressor.TuningConfig(
-        config_set=[compressor.RTNConfig(bits=bits, group_size=-1) for bits in (2, 3, 4, 8)],
-        tolerable_loss=0.01,
-    ),
-    eval_fn=score,
-)
-print("float32", f"{tried[0]:.3f}", "then", "  ".join(f"{value:.3f}" for value in tried[1:]))
+widths = (2, 3, 4, 8)
+with tempfile.TemporaryDirectory() as workspace:
+    set_workspace(workspace)  # Neural Compressor keeps a record of its search there
+    tuned = compressor.autotune(
+        model=copy.deepcopy(model),
+        tune_config=compressor.TuningConfig(
+            config_set=[compressor.RTNConfig(bits=bits, group_size=-1) for bits in widths],
+            tolerable_loss=0.01,
+        ),
+        eval_fn=score,
+    )
+print(f"float32 {tried[0]:.3f}")
+print("  ".join(f"{bits} bits {value:.3f}" for bits, value in zip(widths, tried[1:], strict=False)))
+
+# %% [markdown]
+# It stops at three bits: 0.855 is at least 0.99 · 0.860 = 0.851, so four and eight bits are never tried.
 
 # %% [markdown]
 # ## You write: nodes to leave alone
@@ -821,7 +861,8 @@ checks.assert_true(
 # %% [markdown]
 # ## Measure
 #
-# Five files from one classifier. Which of the first three are broken, and which two are worth shipping?
+# Five quantized files from one classifier. Which of `every operator`, `Add left out`, `Softmax left out` are broken?
+# Recovery is a row's accuracy over float32's.
 
 # %%
 folder = tempfile.TemporaryDirectory()
@@ -871,15 +912,15 @@ folder.cleanup()
 #
 # - **Equalizing through a GELU.** SQNR rises, which looks like success. Compare logits before and after, in float32:
 #   they must agree to five digits before anything is quantized.
-# - **Correcting a bias with padding included.** The mean is then dominated by positions that the classifier ignores. In
-#   a table of mean errors by channel, all are small on padding and none on tokens.
-# - **A criterion backwards.** `baseline - accuracy >= loss` stops at the worst model. The list of kept layers is
-#   then empty, and so is the doubt.
+# - **Correcting a bias with padding included.** The mean is then dominated by positions that the classifier ignores. Measure
+#   the mean error over real tokens only: it is then not zero.
+# - **A criterion backwards.** `baseline - accuracy >= loss` stops at the worst model. It keeps nothing and
+#   reports success.
 #
 # ## At full size
 #
-# The export and the search for wide tensors on the published checkpoint. Where its weights are missing, the cell says
-# so in one line.
+# The export and the search for wide tensors on the published checkpoint. Where its weights or a GPU are missing,
+# the cell says so in one line.
 
 # %%
 try:

@@ -6,7 +6,9 @@ from the hub, and the labs run without a network.
 
 from __future__ import annotations
 
+import atexit
 import math
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -130,6 +132,7 @@ def _metrics() -> dict[str, Any]:
             return {PERPLEXITY: math.exp(math.fsum(predictions) / len(predictions))}
 
     folder = tempfile.mkdtemp(prefix="labkit-metrics-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return {
         ACCURACY: Accuracy(keep_in_memory=True, cache_dir=folder),
         PERPLEXITY: Perplexity(keep_in_memory=True, cache_dir=folder),
