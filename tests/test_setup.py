@@ -18,9 +18,9 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from autograder.course import ROOT
+from autograder.build.builder import build_lab
+from autograder.course import ROOT, Instance, load_course
 from autograder.quality.handins import reference_notebook
-from tests.conftest import MiniLab
 
 SITE = (ROOT / ".venv").resolve() / "lib" / "python3.11" / "site-packages"
 
@@ -123,9 +123,8 @@ def laptop(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_filled_in_notebook_runs_with_labkit_alone(
-    mini: MiniLab, laptop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    laptop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PATH", f"{laptop / 'bin'}:{os.environ['PATH']}")
     kernel = tmp_path / "jupyter" / "kernels" / "laptop"
     kernel.mkdir(parents=True)
     argv = [str(laptop / "bin" / "python"), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
@@ -133,16 +132,20 @@ def test_a_filled_in_notebook_runs_with_labkit_alone(
         json.dumps({"argv": argv, "display_name": "laptop", "language": "python"})
     )
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
-    notebook = reference_notebook(mini.master)
+    course = load_course()
+    bundle = build_lab(course.labs[0], course, Instance(tmp_path / "instance"))
+    notebook = reference_notebook(bundle.notebook("03-Dynamic_Quantization"))
     for cell in notebook.cells:
         assert "reference_impl" not in cell.source and "heldout" not in cell.source
-    NotebookClient(
-        notebook, kernel_name="laptop", timeout=120, resources={"metadata": {"path": str(tmp_path)}}
-    ).execute()
-    printed = "".join(
-        output.text for cell in notebook.cells for output in cell.get("outputs", []) if "text" in output
-    )
-    assert "ok  first two values" in printed and "ok  sum of x twice" in printed
+    place = tmp_path / "student"
+    place.mkdir()
+    run_options = {"kernel_name": "laptop", "timeout": 120, "resources": {"metadata": {"path": str(place)}}}
+    NotebookClient(notebook, **run_options).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert [output for output in outputs if output.get("name") == "stderr"] == []
+    graded = sum(cell.kind == "grade" for cell in bundle.notebook("03-Dynamic_Quantization").cells)
+    assert sum(output.get("text", "").count("ok  ") for output in outputs) >= graded
+    assert list(place.iterdir()) == []
 
 
 def test_percent_notebooks_are_what_jupytext_writes() -> None:
