@@ -6,9 +6,7 @@ from the hub, and the labs run without a network.
 
 from __future__ import annotations
 
-import atexit
 import math
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -107,7 +105,7 @@ def _call(model: nn.Module | Predict, inputs: dict[str, Tensor]) -> Tensor:
 
 @cache
 def _metrics() -> dict[str, Any]:
-    """Build both metrics once; evaluate insists on a cache folder, so it gets a temporary one."""
+    """Build both metrics once; evaluate insists on a cache folder, and in memory never looks at it again."""
     quiet_imports()
     import datasets
     import evaluate
@@ -131,9 +129,8 @@ def _metrics() -> dict[str, Any]:
         def _compute(self, predictions: list[float], references: list[float]) -> dict[str, float]:
             return {PERPLEXITY: math.exp(math.fsum(predictions) / len(predictions))}
 
-    folder = tempfile.mkdtemp(prefix="labkit-metrics-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return {
-        ACCURACY: Accuracy(keep_in_memory=True, cache_dir=folder),
-        PERPLEXITY: Perplexity(keep_in_memory=True, cache_dir=folder),
-    }
+    with tempfile.TemporaryDirectory(prefix="labkit-metrics-") as folder:
+        return {
+            ACCURACY: Accuracy(keep_in_memory=True, cache_dir=folder),
+            PERPLEXITY: Perplexity(keep_in_memory=True, cache_dir=folder),
+        }
