@@ -12,6 +12,7 @@ from traitlets.config import Config
 from autograder.bundle import read_bundle
 from autograder.course import Instance
 from autograder.errors import IntakeError
+from autograder.grade.intake import finish_interrupted
 from autograder.grade.preprocessors import take_in_one
 from autograder.grade.sandbox import require
 from autograder.grade.verdict import NotebookVerdict
@@ -38,6 +39,8 @@ class Graded:
 
 def students_with(instance: Instance, lab_id: str, student: str | None) -> list[str]:
     """The students whose hand-ins are to be graded. Raises IntakeError when there is none."""
+    for folder in instance.submitted.glob("*"):
+        finish_interrupted(folder / lab_id)
     pattern = f"{glob.escape(student) if student else '*'}/{lab_id}"
     found = sorted(path.parent.name for path in instance.submitted.glob(pattern))
     if not found:

@@ -58,6 +58,7 @@ def take_in(handed_in: Path, clean: Path, notebooks: list[str], extra_files: lis
                 if problem is not None:
                     raise NotANotebook(problem)
                 notebook = read_handed_in(content)
+                report.accepted.append(entry.name)
             except NotANotebook as reason:
                 report.broken[entry.stem] = str(reason)
                 notebook = nbformat.v4.new_notebook()
@@ -108,14 +109,14 @@ def take_in_place(
     """Move a hand-in to `received` and put its clean copy in its place; done once, nothing is done again.
 
     `record` is a file out of the student's reach with the report and a digest of the clean copy.
-    `lab_files` are the lab's notebooks and extra files. Each step is one rename, so that being killed
-    in between loses nothing.
+    `lab_files` are the lab's notebooks and extra files. Each step is one rename; what being killed
+    between two of them leaves is put right by `finish_interrupted`.
     """
     if record.is_file() and not submitted.is_symlink():
         known = json.loads(record.read_text("utf-8"))
         if known["digest"] == digest(submitted):
             return IntakeReport(**known["report"])
-    clean = submitted.with_name(f".{submitted.name}.intake")
+    clean = _clean_copy(submitted)
     if clean.exists():
         shutil.rmtree(clean)
     report = take_in(submitted, clean, *lab_files)
@@ -129,6 +130,20 @@ def take_in_place(
     record.parent.mkdir(parents=True, exist_ok=True)
     record.write_text(json.dumps({"digest": digest(submitted), "report": asdict(report)}), "utf-8")
     return report
+
+
+def finish_interrupted(submitted: Path) -> None:
+    """Put a clean copy in its place when intake was killed after it had moved the hand-in away.
+
+    The move comes after the copy is whole, so a copy without a hand-in beside it is a whole one.
+    """
+    clean = _clean_copy(submitted)
+    if clean.is_dir() and not submitted.exists() and not submitted.is_symlink():
+        clean.rename(submitted)
+
+
+def _clean_copy(submitted: Path) -> Path:
+    return submitted.with_name(f".{submitted.name}.intake")
 
 
 def digest(folder: Path) -> str:

@@ -11,7 +11,14 @@ import nbformat
 import pytest
 
 from autograder.grade.handed_in import MOST_CELLS, NotANotebook, read_handed_in
-from autograder.grade.intake import FILE_BYTES, digest, take_in, take_in_place, timestamp_problem
+from autograder.grade.intake import (
+    FILE_BYTES,
+    digest,
+    finish_interrupted,
+    take_in,
+    take_in_place,
+    timestamp_problem,
+)
 
 NOTEBOOK = nbformat.writes(nbformat.v4.new_notebook())
 
@@ -190,3 +197,30 @@ def test_what_is_no_time_is_dropped(content: bytes, handed_in: Path, tmp_path: P
     assert timestamp_problem(b"2027-03-07 15:59:00 UTC") is None
     (handed_in / "timestamp.txt").write_bytes(content)
     assert "timestamp.txt" in take_in(handed_in, tmp_path / "clean", ["01"], []).dropped
+
+
+def test_being_killed_between_the_two_moves_loses_nothing(
+    handed_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    received, record = tmp_path / "received" / "lab", tmp_path / "records" / "lab.json"
+    rename = Path.rename
+
+    def killed(path: Path, target: Path) -> Path:
+        if target == handed_in:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        take_in_place(handed_in, received, record, (["01"], []))
+    monkeypatch.undo()
+    assert not handed_in.exists() and (received / "01.ipynb").exists()
+    finish_interrupted(handed_in)
+    assert take_in_place(handed_in, received, record, (["01"], [])).accepted == ["01.ipynb"]
+
+
+def test_a_half_made_copy_is_never_put_in_place(handed_in: Path) -> None:
+    half = handed_in.with_name(".lab.intake")
+    half.mkdir()
+    finish_interrupted(handed_in)
+    assert (handed_in / "01.ipynb").exists() and half.exists()
