@@ -33,7 +33,7 @@ def configure(config: Config, root: Path) -> None:
         )  # nbgrader starts `alembic` by name
     config.CourseDirectory.root = str(root)
     config.CourseDirectory.course_id = "model-compression"
-    config.CourseDirectory.db_url = f"sqlite:///{root / 'gradebook.db'}"
+    config.CourseDirectory.db_url = Instance(root).gradebook_url
     config.ClearMarkScheme.enforce_metadata = False
     config.Autograde.pre_convert_hook = "autograder.grade.preprocessors.take_in"
     config.Autograde.sanitize_preprocessors = ["autograder.grade.preprocessors.Rebuild"]

@@ -135,6 +135,15 @@ class Instance:
         return self.root / "gradebook.db"
 
     @property
+    def gradebook_url(self) -> str:
+        """The gradebook as SQLAlchemy names it."""
+        return f"sqlite:///{self.gradebook}"
+
+    def intake_record(self, student: str, lab_id: str) -> Path:
+        """Where intake writes what it made of one hand-in, out of the student's reach."""
+        return self.root / "intake" / student / f"{lab_id}.json"
+
+    @property
     def secret(self) -> Path:
         """Key behind the seeds of hidden inputs; mode 0600."""
         return self.root / "secret.key"

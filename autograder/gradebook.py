@@ -1,4 +1,4 @@
-"""Access to nbgrader's gradebook: one writer, SQLite with WAL and a patient retry."""
+"""Access to nbgrader's gradebook: one writer, SQLite with its write-ahead log."""
 
 from __future__ import annotations
 
@@ -17,12 +17,10 @@ from autograder.errors import GradebookError
 @contextlib.contextmanager
 def open_gradebook(instance: Instance) -> Iterator[Gradebook]:
     """The instance's gradebook. Raises GradebookError when it is locked, read-only or damaged."""
-    url = f"sqlite:///{instance.gradebook}"
     try:
-        gradebook = Gradebook(url, "model-compression")
-    except (
-        Exception
-    ) as error:  # nbgrader and SQLAlchemy raise many types here; each means the same to a person
+        gradebook = Gradebook(instance.gradebook_url, "model-compression")
+    # nbgrader and SQLAlchemy raise many types here; each means the same to a person
+    except Exception as error:
         raise GradebookError(_advice(instance, error)) from error
     try:
         yield gradebook

@@ -14,6 +14,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 from autograder.bundle import Bundle, MasterNotebook
+from autograder.course import Instance
 from autograder.errors import CourseError
 from autograder.grade.rebuild import KIND, rebuild, submission_hash
 from autograder.grade.sandbox import Sandbox, require
@@ -39,6 +40,11 @@ class Grader:
     bundle: Bundle
     secret: str
     sandbox: Sandbox = field(default_factory=Sandbox)
+
+    @classmethod
+    def of(cls, instance: Instance, bundle: Bundle, sandbox: Sandbox) -> Grader:
+        """The grader of an instance, with the instance's secret."""
+        return cls(bundle, instance.secret.read_text().strip(), sandbox)
 
     def judge(self, master: MasterNotebook, notebook: NotebookNode, files: list[Path]) -> NotebookVerdict:
         """The verdict on a rebuilt notebook. A judge that fails twice makes it `not_gradable`.

@@ -38,7 +38,7 @@ def take_in_one(instance: Instance, student: str, lab_id: str) -> IntakeReport:
     return take_in_place(
         instance.submitted / student / lab_id,
         instance.received / student / lab_id,
-        instance.root / "intake" / student / f"{lab_id}.json",
+        instance.intake_record(student, lab_id),
         ([notebook.id for notebook in bundle.notebooks], bundle.extra_files),
     )
 
@@ -77,11 +77,7 @@ class Judge(NbGraderPreprocessor):  # type: ignore[misc]
         bundle = read_bundle(instance.bundle(lab))
         master = bundle.notebook(notebook_id)
         files = [instance.submitted / student / lab / name for name in bundle.extra_files]
-        grader = Grader(
-            bundle,
-            instance.secret.read_text().strip(),
-            Sandbox(Limits(**self.limits), self.unsafe_no_sandbox),
-        )
+        grader = Grader.of(instance, bundle, Sandbox(Limits(**self.limits), self.unsafe_no_sandbox))
         verdict = grader.judge(master, nb, [file for file in files if file.is_file()])
         verdict.notes += nb.metadata.pop("course_notes", [])
         verdict.notes += self._intake_notes(instance, student, lab, notebook_id)
@@ -95,7 +91,7 @@ class Judge(NbGraderPreprocessor):  # type: ignore[misc]
         return nb, resources
 
     def _intake_notes(self, instance: Instance, student: str, lab: str, notebook_id: str) -> list[str]:
-        record = instance.root / "intake" / student / f"{lab}.json"
+        record = instance.intake_record(student, lab)
         if not record.is_file():
             return []
         report = json.loads(record.read_text("utf-8"))["report"]

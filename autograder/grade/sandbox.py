@@ -37,7 +37,7 @@ class Limits:
     memory: int = 6144
     """Address space of each process."""
     disk: int = 256
-    """Of /tmp and of /box, each."""
+    """Of /tmp, /box and /dev/shm, each."""
     file: int = 128
     processes: int = 256
     open_files: int = 256

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+
+from nbformat import NotebookNode
 
 from autograder.build.prove import find_leaks
 from autograder.bundle import Bundle, MasterNotebook
@@ -52,9 +54,8 @@ class NotebookReport:
 
 def verify_notebook(bundle: Bundle, master: MasterNotebook, instance: Instance) -> NotebookReport:
     """Judge reference and untouched release in the sandbox, scan for leaks, run the mutants."""
-    grader = Grader(bundle, instance.secret.read_text().strip(), Sandbox())
-    reference = grader.run(master, rebuild(master, reference_notebook(master))[0], [])
-    untouched = grader.run(master, rebuild(master, released_notebook(master))[0], [])
+    grader = Grader.of(instance, bundle, Sandbox())
+    reference, untouched = (_judged(grader, master, make) for make in (reference_notebook, released_notebook))
     texts = {
         f"{master.id}, cell {cell.grade_id or cell.id}": (cell.full, cell.released) for cell in master.cells
     }
@@ -78,6 +79,13 @@ def verify_notebook(bundle: Bundle, master: MasterNotebook, instance: Instance) 
     if missing:
         report.problems.append(f"no mutant for {', '.join(missing)}")
     return report
+
+
+def _judged(
+    grader: Grader, master: MasterNotebook, make: Callable[[MasterNotebook], NotebookNode]
+) -> NotebookVerdict:
+    """The verdict on a hand-in that `make` builds from the master notebook."""
+    return grader.run(master, rebuild(master, make(master))[0], [])
 
 
 def _percent(verdict: NotebookVerdict, master: MasterNotebook) -> float:
@@ -111,11 +119,11 @@ def _problems(report: NotebookReport, reference: NotebookVerdict, master: Master
 
 def prove_scores(bundle: Bundle, instance: Instance) -> list[str]:
     """What is wrong with a built lab's scores: the reference must earn all of them, the release none."""
-    grader = Grader(bundle, instance.secret.read_text().strip(), Sandbox())
+    grader = Grader.of(instance, bundle, Sandbox())
     problems = []
     for master in bundle.notebooks:
         for make, expected in ((reference_notebook, 100.0), (released_notebook, 0.0)):
-            verdict = grader.run(master, rebuild(master, make(master))[0], [])
+            verdict = _judged(grader, master, make)
             if _percent(verdict, master) != expected:
                 name = "the reference" if expected else "the untouched release"
                 lost = "; ".join(
