@@ -12,7 +12,7 @@ from pathlib import Path
 
 from traitlets.config import Config
 
-from autograder.course import ROOT, Instance
+from autograder.course import COURSE_ID, ROOT, Instance
 
 CONFIG_FILE = '''"""Written by the course; nbgrader started in this folder uses the judge."""
 
@@ -32,8 +32,9 @@ def configure(config: Config, root: Path) -> None:
             [tools, os.environ.get("PATH", "")]
         )  # nbgrader starts `alembic` by name
     config.CourseDirectory.root = str(root)
-    config.CourseDirectory.course_id = "model-compression"
+    config.CourseDirectory.course_id = COURSE_ID
     config.CourseDirectory.db_url = Instance(root).gradebook_url
+    config.Exchange.root = str(Instance(root).exchange)
     config.ClearMarkScheme.enforce_metadata = False
     config.Autograde.pre_convert_hook = "autograder.grade.preprocessors.take_in"
     config.Autograde.sanitize_preprocessors = ["autograder.grade.preprocessors.Rebuild"]

@@ -12,6 +12,8 @@ from autograder.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout."""
+COURSE_ID = "model-compression"
+"""The course's name in nbgrader's gradebook and exchange."""
 
 
 @dataclass(frozen=True)
@@ -135,9 +137,31 @@ class Instance:
         return self.root / "gradebook.db"
 
     @property
+    def settings_file(self) -> Path:
+        """`instance.toml`: where this deployment keeps its gradebook and its exchange; may be missing."""
+        return self.root / "instance.toml"
+
+    def setting(self, name: str, default: str) -> str:
+        """One setting of instance.toml. Raises ConfigurationError when the file cannot be read."""
+        if not self.settings_file.is_file():
+            return default
+        try:
+            value = tomllib.loads(self.settings_file.read_text("utf-8")).get(name, default)
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigurationError(f"{self.settings_file}: {error}") from error
+        if not isinstance(value, str):
+            raise ConfigurationError(f"{self.settings_file}: {name} must be a text between quotes")
+        return value
+
+    @property
     def gradebook_url(self) -> str:
         """The gradebook as SQLAlchemy names it."""
-        return f"sqlite:///{self.gradebook}"
+        return self.setting("gradebook", f"sqlite:///{self.gradebook}")
+
+    @property
+    def exchange(self) -> Path:
+        """Where labs are published and hand-ins arrive; students can reach it, the rest of the instance not."""
+        return Path(self.setting("exchange", str(self.root / "exchange")))
 
     def intake_record(self, student: str, lab_id: str) -> Path:
         """Where intake writes what it made of one hand-in, out of the student's reach."""

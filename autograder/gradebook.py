@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from nbgrader.api import Gradebook, MissingEntry
 from sqlalchemy.exc import OperationalError
 
-from autograder.course import Instance
+from autograder.course import COURSE_ID, Instance
 from autograder.errors import GradebookError
 
 
@@ -18,7 +18,7 @@ from autograder.errors import GradebookError
 def open_gradebook(instance: Instance) -> Iterator[Gradebook]:
     """The instance's gradebook. Raises GradebookError when it is locked, read-only or damaged."""
     try:
-        gradebook = Gradebook(instance.gradebook_url, "model-compression")
+        gradebook = Gradebook(instance.gradebook_url, COURSE_ID)
     # nbgrader and SQLAlchemy raise many types here; each means the same to a person
     except Exception as error:
         raise GradebookError(_advice(instance, error)) from error

@@ -43,10 +43,10 @@ def take_in_one(instance: Instance, student: str, lab_id: str) -> IntakeReport:
     )
 
 
-def _where(resources: Resources) -> tuple[Instance, str, str, str]:
+def _where(step: NbGraderPreprocessor, resources: Resources) -> tuple[Instance, str, str, str]:
     about = resources["nbgrader"]
     return (
-        Instance(Path(about["db_url"].removeprefix("sqlite:///")).parent),
+        Instance(Path(step.config.CourseDirectory.root)),
         about["assignment"],
         about["student"],
         about["notebook"],
@@ -57,7 +57,7 @@ class Rebuild(NbGraderPreprocessor):  # type: ignore[misc]
     """Replaces the handed-in notebook by one rebuilt from the lab bundle."""
 
     def preprocess(self, nb: NotebookNode, resources: Resources) -> tuple[NotebookNode, Resources]:
-        instance, lab, _, notebook_id = _where(resources)
+        instance, lab, _, notebook_id = _where(self, resources)
         master = read_bundle(instance.bundle(lab)).notebook(notebook_id)
         rebuilt, notes = rebuild(master, nb)
         rebuilt.metadata["course_notes"] = notes
@@ -73,7 +73,7 @@ class Judge(NbGraderPreprocessor):  # type: ignore[misc]
     limits = Dict(help="Fields of autograder.grade.sandbox.Limits to replace, by name.").tag(config=True)
 
     def preprocess(self, nb: NotebookNode, resources: Resources) -> tuple[NotebookNode, Resources]:
-        instance, lab, student, notebook_id = _where(resources)
+        instance, lab, student, notebook_id = _where(self, resources)
         bundle = read_bundle(instance.bundle(lab))
         master = bundle.notebook(notebook_id)
         files = [instance.submitted / student / lab / name for name in bundle.extra_files]
