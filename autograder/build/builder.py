@@ -13,6 +13,7 @@ from autograder.build.flow import Notebook, check_and_inline, check_points
 from autograder.build.generate import generate_assignment
 from autograder.build.percent import read_source
 from autograder.build.prove import prove_release
+from autograder.build.released import was_released
 from autograder.bundle import Bundle, MasterCell, MasterNotebook, read_bundle, write_bundle
 from autograder.configuration import prepare_instance
 from autograder.course import Course, Instance, Lab
@@ -71,28 +72,41 @@ def _bundle(lab: Lab, language: str, notebooks: list[Notebook], release: Path) -
 
 
 def _refuse_changed_grades(lab: Lab, instance: Instance, notebooks: list[Notebook]) -> None:
-    """After hand-ins exist, the set of graded cells is fixed: their scores hang on it."""
-    if not instance.bundle(lab.id).is_file() or count_submissions(instance, lab.id) == 0:
+    """After a release or hand-ins, the set of graded cells is fixed: scores hang on it.
+
+    So are the solution cells that students have: under another name their text would not be found.
+    """
+    if not instance.bundle(lab.id).is_file():
+        return
+    if count_submissions(instance, lab.id):
+        reason = "hand-ins exist"
+    elif was_released(instance, lab.id):
+        reason = "the lab was released"
+    else:
         return
     old = {
-        (notebook.id, cell.grade_id)
+        (notebook.id, cell.grade_id): cell.kind
         for notebook in read_bundle(instance.bundle(lab.id)).notebooks
         for cell in notebook.cells
-        if cell.kind in ("grade", "written")
     }
-    new = {
-        (notebook.id, cell.grade_id)
-        for notebook in notebooks
-        for cell in notebook.cells
-        if cell.kind in ("grade", "written")
-    }
-    if old != new:
-        changed = ", ".join(f"{notebook}: {name}" for notebook, name in sorted(old ^ new, key=str))
-        raise BuildError(
-            lab.id,
-            f"graded cells were added or removed ({changed}) although hand-ins exist. Keep the old grade_id and "
-            "change the cell's tests, or move the new cell to the next semester's instance",
-        )
+    new = {(notebook.id, cell.grade_id): cell.kind for notebook in notebooks for cell in notebook.cells}
+    graded = _of_kinds(old, "grade", "written") ^ _of_kinds(new, "grade", "written")
+    lost = _of_kinds(old, "solution") - _of_kinds(new, "solution")
+    for what, cells in (
+        ("graded cells were added or removed", graded),
+        ("solution cells were removed", lost),
+    ):
+        if cells:
+            changed = ", ".join(f"{notebook}: {name}" for notebook, name in sorted(cells, key=str))
+            raise BuildError(
+                lab.id,
+                f"{what} ({changed}) although {reason}. Keep the old grade_id and "
+                "change the cell's tests, or move the new cell to the next semester's instance",
+            )
+
+
+def _of_kinds(cells: dict[tuple[str, str | None], str], *kinds: str) -> set[tuple[str, str | None]]:
+    return {place for place, kind in cells.items() if kind in kinds}
 
 
 def copy_release(lab: Lab, instance: Instance, destination: Path) -> None:

@@ -41,7 +41,9 @@ def rebuild(master: MasterNotebook, handed_in: Mapping[str, Any]) -> tuple[Noteb
         if known is not None and known.kind not in ("solution", "written"):
             anchor = known.id
             if source.strip() != known.released.strip() and known.kind != "markdown":
-                notes.append(f"the cell {known.grade_id} was changed; the released one was used")
+                notes.append(
+                    f"the cell {known.grade_id} differs from the released one; the released one was used"
+                )
         elif known is not None and known.id not in taken and kind == known.cell_type:
             taken[known.id] = cell
             anchor = known.id

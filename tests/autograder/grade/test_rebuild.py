@@ -39,7 +39,7 @@ def test_tests_and_setup_come_from_the_master(mini: MiniLab) -> None:
             cell.source = "print('mine')"
     rebuilt, notes = rebuild(mini.master, handed_in)
     assert rebuilt == rebuild(mini.master, mini.reference())[0]
-    assert "the cell setup was changed; the released one was used" in notes
+    assert "the cell setup differs from the released one; the released one was used" in notes
 
 
 def test_deleted_cells_are_put_back(mini: MiniLab) -> None:

@@ -1,0 +1,86 @@
+"""`course release`"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Column, Table
+
+from autograder.build.publish import Plan, labs_of_week, plan_releases, release_labs, require_erratum
+from autograder.build.released import releasing
+from autograder.commands.grade import INSTANCE, chosen_instance
+from autograder.commands.screen import console
+from autograder.course import Course, Lab, load_course
+
+
+@click.command()
+@click.argument("labs", nargs=-1)
+@click.option("--week", type=int, default=None, help="Release the labs of this week of course.toml.")
+@click.option("--dry-run", is_flag=True, help="Show what would be released and change nothing.")
+@click.option(
+    "--erratum",
+    default=None,
+    metavar="TEXT",
+    help="One line for students, needed to release a changed lab again.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON list instead of a table.")
+@INSTANCE
+def release(
+    labs: tuple[str, ...],
+    week: int | None,
+    dry_run: bool,
+    erratum: str | None,
+    as_json: bool,
+    root: Path | None,
+) -> None:
+    """Let students fetch LABS, or those of one week, as they were built."""
+    course = load_course()
+    chosen = _chosen(course, labs, week)
+    target = chosen_instance(root)
+    with contextlib.nullcontext() if dry_run else releasing(target):
+        plans = plan_releases(chosen, course, target)
+        if as_json:
+            click.echo(json.dumps([plan.to_dict() for plan in plans]))
+        else:
+            Console(highlight=False).print(_table(plans))
+        require_erratum(plans, erratum)
+        if not dry_run:
+            release_labs(plans, course, target, erratum)
+    unchanged = [plan.lab.id for plan in plans if plan.state == "unchanged"]
+    if unchanged:
+        console.print(f"students already have {', '.join(unchanged)}: nothing to do", markup=False)
+    if dry_run:
+        console.print("dry run: nothing was changed")
+
+
+def _chosen(course: Course, labs: tuple[str, ...], week: int | None) -> list[Lab]:
+    if bool(labs) == (week is not None):
+        raise click.UsageError("name LABS or --week N, one of the two")
+    found = labs_of_week(course, week) if week is not None else course.select(labs)
+    return list(dict.fromkeys(found))
+
+
+def _table(plans: Sequence[Plan]) -> Table:
+    table = Table(
+        Column("lab", overflow="fold"),
+        "week",
+        "due",
+        "state",
+        "notebooks",
+        Column("goes to", overflow="fold"),
+    )
+    for plan in plans:
+        state = plan.state
+        for name, cells in plan.changed.items():
+            file = name.removesuffix(".ipynb")
+            what = f"{file} cell {', '.join(cells)}" if name != file else f"{file}: {', '.join(cells)}"
+            state += f"{':' if state == plan.state else ';'} {what}"
+        due = f"{plan.due:%Y-%m-%d %H:%M} {plan.due.tzinfo}"
+        count = str(len(plan.lab.notebooks))
+        table.add_row(plan.lab.id, str(plan.lab.week), due, state, count, str(plan.destination))
+    return table
