@@ -134,6 +134,7 @@ class Instance:
 
     @property
     def gradebook(self) -> Path:
+        """The gradebook's file where `instance.toml` names no other database; ask `gradebook_url`."""
         return self.root / "gradebook.db"
 
     @property
@@ -155,8 +156,18 @@ class Instance:
 
     @property
     def gradebook_url(self) -> str:
-        """The gradebook as SQLAlchemy names it."""
-        return self.setting("gradebook", f"sqlite:///{self.gradebook}")
+        """The gradebook as SQLAlchemy names it. Raises ConfigurationError when the setting cannot be used."""
+        setting = self.setting("gradebook", "")
+        if not setting:
+            return f"sqlite:///{self.gradebook}"
+        from autograder.database import (
+            parse,
+            sqlite_file,
+        )  # SQLAlchemy is slow to import, and the judge needs none
+
+        url = parse(setting, str(self.settings_file))
+        file = sqlite_file(url)
+        return f"sqlite:///{self.root / file}" if file else setting  # nbgrader starts in more than one folder
 
     @property
     def exchange(self) -> Path:

@@ -6,6 +6,7 @@
     ├── IntakeError             a hand-in cannot be read at all
     ├── SandboxError            the sandbox cannot be started here
     ├── GradebookError          the gradebook is locked, read-only or does not know the lab
+    ├── BackupError             a backup cannot be made, or cannot be trusted
     └── QualityError            a proof did not hold: leak, surviving mutant, reference below 100
 
 What a student's code does wrong is never one of these: it is an outcome of a check, see
@@ -44,6 +45,10 @@ class SandboxError(CourseError):
 
 class GradebookError(CourseError):
     """The gradebook is locked, read-only, missing, or does not know the lab."""
+
+
+class BackupError(CourseError):
+    """A backup cannot be made, or cannot be trusted and restored."""
 
 
 class QualityError(CourseError):

@@ -1,71 +1,156 @@
-"""Access to nbgrader's gradebook: one writer, SQLite with its write-ahead log."""
+"""Access to nbgrader's gradebook, in SQLite with its write-ahead log or in PostgreSQL: one writer at a time."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
-from nbgrader.api import Gradebook, MissingEntry
-from sqlalchemy.exc import OperationalError
+from nbgrader.api import Base, Gradebook, MissingEntry
+from sqlalchemy import inspect, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from autograder.configuration import nbgrader_configuration
 from autograder.course import COURSE_ID, Instance
+from autograder.database import advice, connect, shown, sqlite_file
 from autograder.errors import GradebookError
+
+WRITER_SECONDS = 900.0
+"""How long one `course grade` waits for another to finish the hand-in it is at."""
+WRITER_KEY = 3_141_592_653
+"""PostgreSQL's advisory lock of the one writer; such locks belong to one database each."""
 
 
 @contextlib.contextmanager
 def open_gradebook(instance: Instance) -> Iterator[Gradebook]:
-    """The instance's gradebook. Raises GradebookError when it is locked, read-only or damaged."""
+    """The instance's gradebook. Raises GradebookError when it is locked, read-only, damaged or not there."""
+    url = make_url(instance.gradebook_url)
     try:
         gradebook = Gradebook(instance.gradebook_url, COURSE_ID)
     # nbgrader and SQLAlchemy raise many types here; each means the same to a person
     except Exception as error:
-        raise GradebookError(_advice(instance, error)) from error
+        raise _unusable(url, error) from error
     try:
         yield gradebook
-    except OperationalError as error:
-        raise GradebookError(_advice(instance, error)) from error
+    except DBAPIError as error:
+        raise _unusable(url, error) from error
     finally:
         gradebook.close()
 
 
-def _advice(instance: Instance, error: Exception) -> str:
-    reason = str(getattr(error, "orig", error)).splitlines()[0]
-    where = f"the gradebook {instance.gradebook} cannot be used ({reason})"
-    if "locked" in reason:
-        return f"{where}: another program holds it. Nothing was changed; close that program and run the command again"
-    if "readonly" in reason or "read-only" in reason:
-        return f"{where}: it is read-only. Make the file and its folder writable for this account; nothing was changed"
-    return f"{where}. Restore it from a backup, or move it away to start a new one"
+def create_gradebook(instance: Instance) -> None:
+    """Make the gradebook's tables where they are missing. Raises GradebookError."""
+    nbgrader_configuration(instance)  # puts `alembic`, which nbgrader starts by name, on the path
+    with one_writer(instance), open_gradebook(instance):
+        pass
+
+
+def _unusable(url: URL, error: Exception) -> GradebookError:
+    return GradebookError(f"the gradebook {shown(url)} cannot be used {advice(url, error)}")
+
+
+def gradebook_exists(instance: Instance) -> bool:
+    """Whether the gradebook has its tables. Raises GradebookError when its server cannot be asked."""
+    url = make_url(instance.gradebook_url)
+    file = sqlite_file(url)
+    if file is not None:
+        return file.exists()
+    try:
+        with connect(url) as database:
+            return set(inspect(database).get_table_names()) >= set(Base.metadata.tables)
+    except SQLAlchemyError as error:
+        raise _unusable(url, error) from error
 
 
 def require_writable(instance: Instance, patience: float = 30.0) -> None:
-    """Take the write lock once, waiting `patience` seconds, so that a locked or read-only gradebook is
+    """Take a write lock once, waiting `patience` seconds, so that a locked or read-only gradebook is
     noticed before any work is done. Switches SQLite to its write-ahead log, which lets readers go on.
 
     Raises GradebookError.
     """
-    if not instance.gradebook.exists():
-        raise GradebookError(
-            f"there is no gradebook at {instance.gradebook}: build a lab into this instance first"
-        )
-    if not os.access(instance.gradebook, os.W_OK) or not os.access(instance.root, os.W_OK):
-        raise GradebookError(_advice(instance, PermissionError("attempt to write a readonly database")))
+    url = make_url(instance.gradebook_url)
+    if not gradebook_exists(instance):
+        raise GradebookError(f"there is no gradebook at {shown(url)}: build a lab into this instance first")
+    file = sqlite_file(url)
     try:
-        with contextlib.closing(
-            sqlite3.connect(instance.gradebook, timeout=patience, isolation_level=None)
-        ) as database:
-            database.execute("PRAGMA journal_mode=WAL")
-            database.execute("BEGIN IMMEDIATE")
-            database.execute("ROLLBACK")
-    except sqlite3.Error as error:
-        raise GradebookError(_advice(instance, error)) from error
+        if file is not None:
+            _try_sqlite(file, patience)
+        else:
+            _try_postgresql(url, patience)
+    except (OSError, sqlite3.Error, SQLAlchemyError) as error:
+        raise _unusable(url, error) from error
+
+
+def _try_sqlite(file: Path, patience: float) -> None:
+    if not os.access(file, os.W_OK) or not os.access(file.parent, os.W_OK):
+        raise PermissionError("attempt to write a readonly database")
+    with contextlib.closing(sqlite3.connect(file, timeout=patience, isolation_level=None)) as database:
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("BEGIN IMMEDIATE")
+        database.execute("ROLLBACK")
+
+
+def _try_postgresql(url: URL, patience: float) -> None:
+    """The lock that every write takes, on every table, for a moment; and the right to each kind of write."""
+    names = sorted(Base.metadata.tables)
+    with connect(url, patience) as database:
+        if database.scalar(text("SHOW transaction_read_only")) == "on":
+            raise PermissionError("every write would be in a read-only transaction")
+        quoted = ", ".join(f'"{name}"' for name in names)
+        database.execute(text(f"LOCK TABLE {quoted} IN ROW EXCLUSIVE MODE"))
+        for name in names:
+            for right in ("SELECT", "INSERT", "UPDATE", "DELETE"):
+                question = text("SELECT has_table_privilege(:name, :right)")
+                if not database.scalar(question, {"name": f'"{name}"', "right": right}):
+                    raise PermissionError(f"permission denied for {right} on table {name}")
+
+
+@contextlib.contextmanager
+def one_writer(instance: Instance, patience: float = WRITER_SECONDS) -> Iterator[None]:
+    """Hold the instance against every other writer, which waits its turn up to `patience` seconds.
+
+    A lock of the operating system or of PostgreSQL, so that a killed holder leaves nothing behind.
+    Raises GradebookError when the patience ends.
+    """
+    url = make_url(instance.gradebook_url)
+    with contextlib.ExitStack() as held:
+        try:
+            if sqlite_file(url) is not None:
+                held.enter_context(_file_lock(instance.root / "writer.lock", patience))
+            else:
+                database = held.enter_context(connect(url, patience, "AUTOCOMMIT"))
+                database.execute(text("SELECT pg_advisory_lock(:key)"), {"key": WRITER_KEY})
+        except (OSError, SQLAlchemyError) as error:
+            raise _unusable(url, error) from error
+        yield
+
+
+@contextlib.contextmanager
+def _file_lock(file: Path, patience: float) -> Iterator[None]:
+    end = time.monotonic() + patience
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > end:
+                    raise TimeoutError("database is locked by another `course` command") from error
+                time.sleep(0.1)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def count_submissions(instance: Instance, lab_id: str) -> int:
     """How many students handed in this lab; 0 when there is no gradebook yet."""
-    if not instance.gradebook.exists():
+    if not gradebook_exists(instance):
         return 0
     with open_gradebook(instance) as gradebook:
         try:

@@ -12,6 +12,7 @@ libraries of `.venv`. A second run compares a stamp with the lock files and inst
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -19,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,6 +28,8 @@ REQUIREMENTS = ROOT / "requirements"
 SHARED = Path(os.environ.get("COURSE_OPT", "/opt/model-compression-course"))
 IS_ROOT = os.name == "posix" and os.geteuid() == 0
 TORCH_INDEX = os.environ.get("TORCH_INDEX_URL", "")
+SERVERS = Path("/usr/lib/postgresql")
+CLUSTER_SETTING = Path("/etc/postgresql-common/createcluster.d/course-tests.conf")
 SYSTEM_PACKAGES = {"bwrap": "bubblewrap", "setpriv": "util-linux", "prlimit": "util-linux"}
 
 
@@ -83,6 +87,39 @@ def check_system_packages() -> None:
     missing = sorted({package for tool, package in SYSTEM_PACKAGES.items() if shutil.which(tool) is None})
     if missing:
         install_system(missing)
+
+
+def check_test_packages() -> None:
+    """Debian packages that only tests use. As root they are installed; anyone else is told once, because the
+    tests that need them are skipped without.
+    """
+    missing = []
+    if not any(SERVERS.glob("*/bin/initdb")):
+        missing.append("postgresql")
+    if shutil.which("chromium") is None:
+        missing.append("chromium")
+    if missing and IS_ROOT and shutil.which("apt-get") is not None:
+        with no_database_cluster():
+            install_system(missing)
+        return
+    stamp = Stamp(ROOT / ".venv-staff" / "course-stamp.json")
+    reported = " ".join(missing)
+    if missing and stamp.stale("test packages", reported):
+        say(f"tests that need a system package are skipped; as root: apt-get install -y {reported}")
+        stamp.set("test packages", reported)
+
+
+@contextlib.contextmanager
+def no_database_cluster() -> Iterator[None]:
+    """Keep Debian's package of PostgreSQL from making and starting a server: the tests start their own."""
+    CLUSTER_SETTING.parent.mkdir(parents=True, exist_ok=True)
+    CLUSTER_SETTING.write_text("create_main_cluster = off\n")
+    try:
+        yield
+    finally:  # a server that an administrator installs later is no business of the tests
+        CLUSTER_SETTING.unlink()
+        if not any(CLUSTER_SETTING.parent.iterdir()):
+            CLUSTER_SETTING.parent.rmdir()
 
 
 def student_home() -> Path:
@@ -200,6 +237,8 @@ def main() -> int:
         python = find_python()
         students = set_up_students(python)
         set_up_staff(python, students, tests=arguments.tests)
+        if arguments.tests:
+            check_test_packages()
     except SetupFailed as failure:
         print(f"[setup] {failure}", file=sys.stderr)
         return 1

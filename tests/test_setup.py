@@ -78,6 +78,40 @@ def test_a_missing_system_package_prints_the_line_to_run(
         setup_module.check_system_packages()
 
 
+def test_root_gets_the_tests_packages_without_a_database_server(
+    setup_module: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Does Debian's package find the setting that keeps it from making a cluster, and is it gone afterwards?"""
+    setting = tmp_path / "createcluster.d" / "course.conf"
+    seen: list[tuple[list[str], str]] = []
+    monkeypatch.setattr(setup_module, "IS_ROOT", True)
+    monkeypatch.setattr(setup_module, "SERVERS", tmp_path)
+    monkeypatch.setattr(setup_module, "CLUSTER_SETTING", setting)
+    monkeypatch.setattr(
+        setup_module, "install_system", lambda packages: seen.append((packages, setting.read_text()))
+    )
+    monkeypatch.setattr(setup_module.shutil, "which", lambda tool: f"/usr/bin/{tool}")
+    setup_module.check_test_packages()
+    assert len(seen) == 1 and "postgresql" in seen[0][0] and seen[0][1] == "create_main_cluster = off\n"
+    assert not setting.parent.exists()
+
+
+def test_anyone_else_is_told_once(
+    setup_module: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(setup_module, "IS_ROOT", False)
+    monkeypatch.setattr(setup_module, "SERVERS", tmp_path)
+    monkeypatch.setattr(setup_module, "ROOT", tmp_path)
+    (tmp_path / ".venv-staff").mkdir()
+    setup_module.check_test_packages()
+    assert "as root: apt-get install -y postgresql" in capsys.readouterr().out
+    setup_module.check_test_packages()
+    assert capsys.readouterr().out == ""
+
+
 def test_a_failed_step_shows_its_output(setup_module: ModuleType) -> None:
     with pytest.raises(setup_module.SetupFailed, match=r"(?s)trying failed:\nno such package.*command: "):
         setup_module.run([sys.executable, "-c", "print('no such package'); raise SystemExit(1)"], "trying")

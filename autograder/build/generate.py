@@ -7,15 +7,16 @@ from pathlib import Path
 
 from autograder.course import Course, Instance, Lab
 from autograder.errors import BuildError
-from autograder.gradebook import open_gradebook
+from autograder.gradebook import create_gradebook, open_gradebook
 from autograder.nbgrader_api import call_nbgrader
 
 
 def generate_assignment(instance: Instance, lab: Lab, course: Course) -> Path:
     """Strip the lab with nbgrader, register it in the gradebook with its due date, return the release folder.
 
-    Raises BuildError with nbgrader's own log when it refuses.
+    Raises BuildError with nbgrader's own log when it refuses, GradebookError when the gradebook is not usable.
     """
+    create_gradebook(instance)  # first, because nbgrader would report a missing server as a failed assignment
     failure = call_nbgrader(instance, "generate_assignment", lab.id, force=True, create=True)
     if failure:
         raise BuildError(lab.id, f"nbgrader generate_assignment failed:\n{failure}")

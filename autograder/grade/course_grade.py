@@ -12,11 +12,11 @@ from traitlets.config import Config
 from autograder.bundle import read_bundle
 from autograder.course import Instance
 from autograder.errors import IntakeError
-from autograder.grade.intake import finish_interrupted
+from autograder.grade.intake import finish_interrupted, interrupted
 from autograder.grade.preprocessors import take_in_one
 from autograder.grade.sandbox import require
 from autograder.grade.verdict import NotebookVerdict
-from autograder.gradebook import open_gradebook, require_writable
+from autograder.gradebook import one_writer, open_gradebook, require_writable
 from autograder.nbgrader_api import call_nbgrader, quiet
 
 
@@ -40,7 +40,9 @@ class Graded:
 def students_with(instance: Instance, lab_id: str, student: str | None) -> list[str]:
     """The students whose hand-ins are to be graded. Raises IntakeError when there is none."""
     for folder in instance.submitted.glob("*"):
-        finish_interrupted(folder / lab_id)
+        if interrupted(folder / lab_id):
+            with one_writer(instance):  # another `course grade` may be at that very hand-in
+                finish_interrupted(folder / lab_id)
     pattern = f"{glob.escape(student) if student else '*'}/{lab_id}"
     found = sorted(path.parent.name for path in instance.submitted.glob(pattern))
     if not found:
@@ -75,10 +77,11 @@ def grade_lab(
     for name in students_with(instance, lab_id, student):
         before(name)
         try:
-            take_in_one(instance, name, lab_id)
-            failure = call_nbgrader(
-                instance, "autograde", lab_id, name, config=config, force=True, create=True
-            )
+            with one_writer(instance):  # for one hand-in at a time, so that two people grading take turns
+                take_in_one(instance, name, lab_id)
+                failure = call_nbgrader(
+                    instance, "autograde", lab_id, name, config=config, force=True, create=True
+                )
         except OSError as error:  # one student's odd files must not keep the others waiting
             failure = f"the hand-in could not be read: {error}"
         graded.append(_read_back(instance, name, lab_id, failure))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 from dataclasses import asdict, dataclass, field
@@ -24,6 +25,10 @@ NOTEBOOK_BYTES = 20 << 20
 FILE_BYTES = 5 << 20
 TIMESTAMP = "timestamp.txt"
 TIMESTAMP_BYTES = 100
+SECRET_DIGITS = 128
+HEXADECIMAL = re.compile(rb"[0-9a-f]{64,128}")
+SUBMISSION_SECRET = "submission_secret.txt"
+"""What nbgrader names a student's feedback pages after, so that only that student finds them."""
 
 
 @dataclass
@@ -44,7 +49,10 @@ def take_in(handed_in: Path, clean: Path, notebooks: list[str], extra_files: lis
     report = IntakeReport()
     clean.mkdir(parents=True)
     wanted = {f"{name}.ipynb": NOTEBOOK_BYTES for name in notebooks}
-    wanted |= {name: FILE_BYTES for name in extra_files} | {TIMESTAMP: TIMESTAMP_BYTES}
+    wanted |= {name: FILE_BYTES for name in extra_files} | {
+        TIMESTAMP: TIMESTAMP_BYTES,
+        SUBMISSION_SECRET: SECRET_DIGITS,
+    }
     if handed_in.is_symlink() or not handed_in.is_dir():
         report.dropped[well_formed_name(handed_in.name)] = "not a folder"
         return report
@@ -66,6 +74,8 @@ def take_in(handed_in: Path, clean: Path, notebooks: list[str], extra_files: lis
             continue
         if entry.name == TIMESTAMP and problem is None:
             problem = timestamp_problem(content)
+        if entry.name == SUBMISSION_SECRET and problem is None and not HEXADECIMAL.fullmatch(content):
+            problem = "not a secret of nbgrader's"
         if problem is None:
             (clean / entry.name).write_bytes(content)
             report.accepted.append(entry.name)
@@ -83,10 +93,11 @@ def read_regular(path: Path, largest: int) -> tuple[bytes, str | None]:
             b"",
             "a link, which is not followed" if path.is_symlink() else f"cannot be opened ({error.strerror})",
         )
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)  # a folder cannot become a file object
+        return b"", "not a regular file"
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            return b"", "not a regular file"
         if status.st_nlink > 1:
             return b"", "a hard link to another file"
         if status.st_size > largest:
@@ -137,9 +148,13 @@ def finish_interrupted(submitted: Path) -> None:
 
     The move comes after the copy is whole, so a copy without a hand-in beside it is a whole one.
     """
-    clean = _clean_copy(submitted)
-    if clean.is_dir() and not submitted.exists() and not submitted.is_symlink():
-        clean.rename(submitted)
+    if interrupted(submitted):
+        _clean_copy(submitted).rename(submitted)
+
+
+def interrupted(submitted: Path) -> bool:
+    """Whether intake of this hand-in has moved it away and not yet put the clean copy in its place."""
+    return _clean_copy(submitted).is_dir() and not submitted.exists() and not submitted.is_symlink()
 
 
 def _clean_copy(submitted: Path) -> Path:

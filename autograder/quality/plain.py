@@ -10,6 +10,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from nbgrader.api import Base
+from sqlalchemy import create_engine, insert, select
+from sqlalchemy.pool import NullPool
+
 from autograder.course import ROOT, Instance
 from autograder.errors import CourseError
 from autograder.gradebook import open_gradebook
@@ -39,8 +43,7 @@ def plain_autograde(instance: Instance, lab_id: str, folder: Path) -> PlainRun:
         student = handed_in.parent.name
         received = instance.received / student / lab_id  # as it came, where intake has been at work
         shutil.copytree(received if received.is_dir() else handed_in, copy.submitted / student / lab_id)
-    with open_gradebook(instance) as gradebook:  # a consistent copy, whatever is in the write-ahead log
-        gradebook.db.connection().exec_driver_sql(f"VACUUM INTO '{copy.gradebook}'")
+    copy_gradebook(instance, copy.gradebook)
     config = folder / "configuration"
     config.mkdir()
     (config / "nbgrader_config.py").write_text(
@@ -71,6 +74,22 @@ def plain_autograde(instance: Instance, lab_id: str, folder: Path) -> PlainRun:
     if done.returncode != 0:
         raise CourseError(f"plain nbgrader autograde failed:\n{done.stderr[-3000:]}")
     return PlainRun(automatic_scores(copy, lab_id), seconds)
+
+
+def copy_gradebook(instance: Instance, file: Path) -> None:
+    """A consistent copy of an instance's gradebook in a new SQLite file, whatever database it is in."""
+    with open_gradebook(instance) as gradebook:
+        database = gradebook.db.connection(execution_options={"isolation_level": "SERIALIZABLE"})
+        if database.dialect.name == "sqlite":
+            database.exec_driver_sql(f"VACUUM INTO '{file}'")
+            return
+        target = create_engine(f"sqlite:///{file}", poolclass=NullPool)
+        Base.metadata.create_all(target)
+        with target.begin() as copy:
+            for table in Base.metadata.sorted_tables:
+                rows = [dict(row) for row in database.execute(select(table)).mappings()]
+                if rows:
+                    copy.execute(insert(table), rows)
 
 
 def automatic_scores(instance: Instance, lab_id: str) -> Scores:
