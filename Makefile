@@ -5,7 +5,7 @@ PYTHON := .venv-staff/bin/python
 SYSTEM_PYTHON := $(shell command -v /usr/bin/python3.11 || command -v python3.11 || command -v python3)
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup setup-tests demo test nightly check format build bench lock clean
+.PHONY: help setup setup-tests demo hub test nightly check format build bench lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -18,6 +18,9 @@ setup-tests:  ## the same, with the tools of check and test
 
 demo: setup  ## a semester in miniature: build, release, hand in, grade, feedback (ARGS=... passes options)
 	@$(COURSE) demo $(ARGS)
+
+hub: setup  ## serve the course at http://127.0.0.1:8000 until Ctrl-C (ARGS=... passes options)
+	@$(PYTHON) -m hub_config.local $(ARGS)
 
 test: setup-tests  ## every test, with progress
 	@$(PYTHON) -m pytest -m "not nightly" $(ARGS)

@@ -6,7 +6,18 @@ import sys
 
 import click
 
-from autograder.commands import bench, build, calibrate, demo, feedback, grade, verify
+from autograder.commands import (
+    backup,
+    bench,
+    build,
+    calibrate,
+    collect,
+    demo,
+    feedback,
+    grade,
+    release,
+    verify,
+)
 from autograder.errors import CourseError
 
 
@@ -17,12 +28,16 @@ def course() -> None:
 
 for command in (
     build.build,
+    release.release,
+    collect.collect,
     grade.grade,
     feedback.feedback,
     verify.verify,
     calibrate.calibrate,
     demo.demo,
     bench.bench,
+    backup.backup,
+    backup.restore,
 ):
     course.add_command(command)
 

@@ -8,17 +8,20 @@ import click
 
 from autograder.commands.grade import INSTANCE, chosen_instance, known_lab
 from autograder.commands.screen import console
-from autograder.report.feedback import make_feedback
+from autograder.report.feedback import make_feedback, publish_feedback
 
 
 @click.command()
 @click.argument("lab")
 @click.option("--student", default=None, help="This student only.")
+@click.option("--publish", is_flag=True, help="Also put the pages where their students can fetch them.")
 @INSTANCE
-def feedback(lab: str, student: str | None, root: Path | None) -> None:
+def feedback(lab: str, student: str | None, publish: bool, root: Path | None) -> None:
     """Write the feedback pages of LAB."""
     target = chosen_instance(root)
     lab_id = known_lab(target, lab)
     with console.status(f"writing feedback for {lab_id}"):
         pages = make_feedback(target, lab_id, student)
-    click.echo(f"{len(pages)} pages below {target.feedback}")
+    if publish:
+        publish_feedback(target, lab_id, student)
+    click.echo(f"{len(pages)} pages {'published from' if publish else 'below'} {target.feedback}")

@@ -113,6 +113,7 @@ class Grader:
                     capture_output=True,
                     cwd="/",
                     env=_environment(folder),
+                    umask=0o077,  # the verdict lies in a folder that other accounts can pass through
                     timeout=self.sandbox.limits.notebook_seconds + GRACE_SECONDS,
                 )
             except subprocess.TimeoutExpired as error:

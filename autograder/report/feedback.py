@@ -85,9 +85,20 @@ def safe_markdown(cell: dict[str, Any]) -> Markup:
     ):  # nbconvert's renderer raises many types on odd Markdown; the text is then shown as it is
         return Markup("<pre>{}</pre>").format(cell["source"])
     pictures = {"img": {"src", "alt"}}
-    return Markup(
-        nh3.clean(html, tags=TAGS | {"img"}, attributes=pictures, url_schemes={"data"}, link_rel=None)
+    cleaned = nh3.clean(
+        html,
+        tags=TAGS | {"img"},
+        attributes=pictures,
+        url_schemes={"data"},
+        attribute_filter=_own_pictures,
+        link_rel=None,
     )
+    return Markup(cleaned)
+
+
+def _own_pictures(tag: str, attribute: str, value: str) -> str | None:
+    """Keep a picture's address only when it holds the picture: fetching another may do something for the reader."""
+    return value if attribute != "src" or value.startswith("data:image/") else None
 
 
 def safe_html(text: str) -> Markup:
@@ -146,3 +157,14 @@ def make_feedback(instance: Instance, lab_id: str, student: str | None = None) -
             f"{len(pages)} pages were written; these students have none:\n" + "\n".join(failures)
         )
     return pages
+
+
+def publish_feedback(instance: Instance, lab_id: str, student: str | None = None) -> None:
+    """Put written feedback pages into the exchange, each where only its student finds it.
+
+    Raises CourseError with nbgrader's reason, which is most often that the exchange is not there yet.
+    """
+    arguments = [lab_id] if student is None else [lab_id, student]
+    failure = call_nbgrader(instance, "release_feedback", *arguments)
+    if failure:
+        raise CourseError(f"the feedback of {lab_id} could not be published: {failure[-800:]}")

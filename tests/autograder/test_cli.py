@@ -22,7 +22,7 @@ def course(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_help_lists_the_commands() -> None:
     done = course("--help")
     assert done.returncode == 0
-    for command in ("bench", "build", "calibrate", "demo", "feedback", "grade", "verify"):
+    for command in ("backup", "build", "collect", "feedback", "grade", "release", "restore", "verify"):
         assert f"  {command} " in done.stdout
 
 

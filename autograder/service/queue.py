@@ -1,0 +1,167 @@
+"""The queue of long work: one job at a time, kept on disk, so that a restart of the service loses none.
+
+A job is a `course` command of its own process. The gradebook has one writer, so jobs run one after
+another; `course grade` is where work is spread over cores.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+
+from autograder.course import ROOT
+
+KEPT = 200
+"""Ended jobs that are remembered."""
+SHOWN = 4_000
+"""Characters of a command's output that are kept, from its end."""
+
+
+class State(StrEnum):
+    """Where a job is."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass
+class Job:
+    """One command. Times are UTC, ISO 8601; `who` pressed the button; `text` is what the command said."""
+
+    number: int
+    title: str
+    command: list[str]
+    who: str
+    asked: str
+    state: State = State.WAITING
+    started: str = ""
+    ended: str = ""
+    text: str = ""
+
+    @property
+    def open(self) -> bool:
+        """Whether it still has to run or is running."""
+        return self.state in (State.WAITING, State.RUNNING)
+
+
+class JobQueue:
+    """The jobs of one instance. Call `start` inside the event loop and `stop` before it ends.
+
+    `file` holds the jobs as JSON. A job that was running when the service ended is run again: each
+    command can be repeated without harm.
+    """
+
+    def __init__(self, file: Path, run: Callable[[list[str]], list[str]] | None = None) -> None:
+        self.file = file
+        self.command_line = run or _course
+        self.jobs: list[Job] = []
+        if file.is_file():
+            self.jobs = [
+                Job(**{**job, "state": State(job["state"])}) for job in json.loads(file.read_text("utf-8"))
+            ]
+            for job in self.jobs:
+                if job.state is State.RUNNING:
+                    job.state, job.started = State.WAITING, ""
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to work through the queue."""
+        self._task = asyncio.get_running_loop().create_task(self._work())
+
+    async def stop(self) -> None:
+        """End the running command; its job stays in the queue."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def add(self, title: str, command: list[str], who: str) -> Job:
+        """Queue a command, or return the waiting job that is the same: a second click changes nothing."""
+        for job in self.jobs:
+            if job.state is State.WAITING and job.command == command:
+                return job
+        number = max((job.number for job in self.jobs), default=0) + 1
+        job = Job(number, title, command, who, _now())
+        self.jobs.append(job)
+        self._save()
+        self._wake.set()
+        return job
+
+    def before(self, job: Job) -> int:
+        """How many jobs run before this one."""
+        return sum(other.open and other.number < job.number for other in self.jobs)
+
+    def view(self) -> list[dict[str, object]]:
+        """The jobs, newest first, as JSON can hold them."""
+        return [asdict(job) for job in reversed(self.jobs)]
+
+    async def _work(self) -> None:
+        while True:
+            waiting = [job for job in self.jobs if job.state is State.WAITING]
+            if not waiting:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            await self._run(waiting[0])
+
+    async def _run(self, job: Job) -> None:
+        job.state, job.started = State.RUNNING, _now()
+        self._save()
+        process = await asyncio.create_subprocess_exec(
+            *self.command_line(job.command),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            cwd=ROOT,
+            env=_environment(),
+            start_new_session=True,
+        )
+        try:
+            output = (await process.communicate())[0].decode(errors="replace")
+        except asyncio.CancelledError:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            await process.wait()
+            raise
+        job.text = output[-SHOWN:].strip()
+        job.state = State.DONE if process.returncode == 0 else State.FAILED
+        job.ended = _now()
+        self._save()
+
+    def _save(self) -> None:
+        ended = [job.number for job in self.jobs if not job.open]
+        forgotten = set(ended[:-KEPT])
+        self.jobs = [job for job in self.jobs if job.number not in forgotten]
+        fresh = self.file.with_suffix(".new")
+        fresh.write_text(json.dumps([asdict(job) for job in self.jobs]), "utf-8")
+        fresh.rename(self.file)
+
+
+def _course(arguments: list[str]) -> list[str]:
+    """A `course` command that ends when the service does, even when the service is killed."""
+    return ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "autograder", *arguments]
+
+
+def _environment() -> dict[str, str]:
+    """What a command needs; the service's Hub token is not among it."""
+    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ} | {
+        "OMP_NUM_THREADS": "1",
+        "NO_COLOR": "1",
+        "COLUMNS": "110",
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

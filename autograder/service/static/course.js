@@ -1,0 +1,122 @@
+// Appended to nbgrader's utils.js, which every page of formgrader loads: the queue on each page, links that
+// work behind a Hub, and no buttons that an assistant may not press.
+
+(function () {
+    "use strict";
+
+    // The page of one submission counts /formgrader to its base.
+    var root = function () { return base_url.replace(/\/formgrader$/, ""); };
+
+    // nbgrader links to /tree and /notebooks at the root of the origin, which is the Hub here.
+    if (window === window.top) {
+        window.linkTo = function (type, path) {
+            return function (_, element) {
+                return $(element).attr("href", root() + "/lab/tree/" + path).attr("target", "_blank")[0];
+            };
+        };
+    }
+
+    // A button's answer begins with "queued: "; nbgrader's dialogue would say that the work is done.
+    var log_modal = window.createLogModal;
+    window.createLogModal = function (id, title, message, log, error) {
+        if (log && log.indexOf("queued: ") === 0) { return poll(); }
+        return log_modal(id, title, message, log, error);
+    };
+
+    var labels = {waiting: "label-default", running: "label-primary", done: "label-success", failed: "label-danger"};
+
+    var seconds = function (job) {
+        if (!job.started) { return ""; }
+        var end = job.ended ? new Date(job.ended) : new Date();
+        return Math.max(0, Math.round((end - new Date(job.started)) / 1000)) + " s";
+    };
+
+    var state = function (job) {
+        return $("<span/>").append(
+            $("<span/>").addClass("label " + labels[job.state]).text(job.state), " ", seconds(job));
+    };
+
+    var clock = function (time) { return new Date(time).toLocaleTimeString(); };
+
+    var show_panel = function (jobs) {
+        var panel = $("#course-queue").empty();
+        var open = jobs.filter(function (job) { return job.state === "waiting" || job.state === "running"; });
+        var shown = open.slice(-6).reverse().concat(jobs.filter(function (job) { return job.ended; }).slice(0, 3));
+        if (!shown.length) { return; }
+        var list = $("<ul/>").addClass("list-unstyled").attr("role", "status");
+        shown.forEach(function (job) {
+            var line = $("<li/>").append(state(job), " ", document.createTextNode(job.title));
+            if (job.state === "failed") {
+                line.append(" ", $("<span/>").addClass("text-danger").text(job.text.split("\n").pop()));
+            }
+            list.append(line);
+        });
+        panel.append(list);
+        if (open.length > 6) {
+            panel.append($("<p/>").text((open.length - 6) + " more are waiting."));
+        }
+        panel.append($("<a/>").attr("href", root() + "/formgrader/queue").text("The whole queue"));
+    };
+
+    var show_page = function (jobs) {
+        var table = $("#main-table").empty();
+        jobs.forEach(function (job) {
+            table.append($("<tr/>").append(
+                $("<td/>").text(job.title), $("<td/>").append(state(job)), $("<td/>").text(job.who),
+                $("<td/>").text(clock(job.asked)), $("<td/>").append($("<pre/>").text(job.text || " "))));
+        });
+        if (!jobs.length) {
+            table.append($("<tr/>").append($("<td/>").attr("colspan", 5).text("Nothing was queued yet.")));
+        }
+    };
+
+    var ended_before = null;
+    var timer = null;
+    var poll = function () {
+        clearTimeout(timer);
+        var header = {"X-XSRFToken": getCookie("_xsrf")}; // the Hub takes no other request but page views without it
+        $.ajax(root() + "/formgrader/api/queue", {dataType: "json", headers: header}).done(function (answer) {
+            $("body").toggleClass("course-assistant", !answer.instructor);
+            var ended = answer.jobs.filter(function (job) { return job.ended; }).map(function (job) { return job.number; });
+            if (location.pathname.replace(/\/$/, "") === root() + "/formgrader/queue") {
+                show_page(answer.jobs);
+            } else {
+                show_panel(answer.jobs);
+            }
+            if (ended_before !== null && ended.some(function (n) { return ended_before.indexOf(n) < 0; })) {
+                refresh();
+            }
+            ended_before = ended;
+            timer = setTimeout(poll, ended.length < answer.jobs.length ? 2000 : 10000);
+        }).fail(function () {
+            $("#course-queue").text("The course service does not answer. Reload the page; nothing queued is lost.");
+            timer = setTimeout(poll, 10000);
+        });
+    };
+
+    var refresh = function () {
+        if (typeof models !== "undefined" && models && models.each) {
+            models.each(function (model) { model.fetch(); });
+        }
+    };
+
+    // `models`, `base_url` and `assignment_id` are globals of nbgrader's pages.
+    $(function () {
+        $("head").append($("<link/>").attr({rel: "stylesheet", href: root() + "/formgrader/course/course.css"}));
+        var sidebar = $(".nav-stacked");
+        if (!sidebar.length) { return; } // the page of one submission
+        sidebar.append($("<li/>").append($("<a/>").attr("href", root() + "/formgrader/queue").text("Queue")));
+        if (window === window.top) {
+            sidebar.append($("<li/>").addClass("course-instructor").append(
+                $("<a/>").attr("href", root() + "/lab").text("JupyterLab of the course")));
+        }
+        $("#main-table").closest("table").before($("<div/>").attr("id", "course-queue"));
+        if (/\/manage_submissions\//.test(location.pathname)) {
+            $("#course-queue").before($("<button/>").addClass("btn btn-default").attr("id", "grade-everyone")
+                .text("Grade everyone").click(function () {
+                    $.post(root() + "/formgrader/api/assignment/" + assignment_id + "/autograde").done(poll);
+                }));
+        }
+        poll();
+    });
+}());

@@ -1,0 +1,111 @@
+"""The queue: order, double clicks, failures, a restart in the middle, nothing of the Hub in a job's environment."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+
+import psutil
+import pytest
+
+from autograder.service.queue import KEPT, JobQueue, State
+
+
+def python(arguments: list[str]) -> list[str]:
+    """A command line that runs its first argument as Python."""
+    return [sys.executable, "-c", arguments[0]]
+
+
+def run(work: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Run a coroutine and give it 30 seconds."""
+    asyncio.run(asyncio.wait_for(work(), 30))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition."""
+    while not condition():
+        await asyncio.sleep(0.02)
+
+
+def test_jobs_run_one_after_another_in_order(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    say = "import sys, time; f = open({log!r}, 'a'); f.write('<{n}'); f.flush(); time.sleep(0.1); f.write('{n}>')"
+
+    async def work() -> None:
+        queue = JobQueue(tmp_path / "queue.json", python)
+        jobs = [queue.add(str(n), [say.format(log=str(log), n=n)], "ta1") for n in range(3)]
+        assert [queue.before(job) for job in jobs] == [0, 1, 2]
+        queue.start()
+        await until(lambda: not any(job.open for job in queue.jobs))
+        assert [job.state for job in queue.jobs] == [State.DONE] * 3
+        await queue.stop()
+
+    run(work)
+    assert log.read_text() == "<00><11><22>"
+
+
+def test_a_second_click_adds_nothing_and_a_failure_keeps_its_words(tmp_path: Path) -> None:
+    async def work() -> None:
+        queue = JobQueue(tmp_path / "queue.json", python)
+        job = queue.add("x", ["raise SystemExit('the gradebook is locked')"], "ta1")
+        assert queue.add("x", ["raise SystemExit('the gradebook is locked')"], "ta2") is job
+        queue.start()
+        await until(lambda: not job.open)
+        assert (job.state, job.text) == (State.FAILED, "the gradebook is locked")
+        assert queue.add("x", list(job.command), "ta1") is not job
+        await queue.stop()
+
+    run(work)
+    assert [entry["who"] for entry in json.loads((tmp_path / "queue.json").read_text())] == ["ta1", "ta1"]
+
+
+def test_a_restart_runs_what_was_running_again(tmp_path: Path) -> None:
+    async def first() -> None:
+        queue = JobQueue(tmp_path / "queue.json", python)
+        job = queue.add("long", ["import time; print('began', flush=True); time.sleep(60)"], "ta1")
+        queue.add("next", ["print('next')"], "ta1")
+        queue.start()
+        await until(lambda: job.state is State.RUNNING)
+        await queue.stop()
+        assert psutil.Process().children(recursive=True) == []
+
+    async def second() -> None:
+        queue = JobQueue(tmp_path / "queue.json", lambda arguments: [sys.executable, "-c", "print('again')"])
+        assert [job.state for job in queue.jobs] == [State.WAITING] * 2
+        queue.start()
+        await until(lambda: not any(job.open for job in queue.jobs))
+        assert [job.text for job in queue.jobs] == ["again", "again"]
+        await queue.stop()
+
+    run(first)
+    run(second)
+
+
+def test_a_job_knows_no_token_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUPYTERHUB_API_TOKEN", "a secret")
+
+    async def work() -> None:
+        queue = JobQueue(tmp_path / "queue.json", python)
+        job = queue.add("x", ["import os; print(sorted(os.environ))"], "ta1")
+        queue.start()
+        await until(lambda: not job.open)
+        assert "JUPYTERHUB" not in job.text and "PATH" in job.text
+        await queue.stop()
+
+    run(work)
+
+
+def test_only_so_many_ended_jobs_are_kept(tmp_path: Path) -> None:
+    async def work() -> None:
+        queue = JobQueue(tmp_path / "queue.json", lambda arguments: ["true"])
+        for n in range(KEPT + 5):
+            job = queue.add(str(n), [str(n)], "ta1")
+            job.state, job.ended = State.DONE, "now"
+        waiting = queue.add("last", ["last"], "ta1")
+        assert len(queue.jobs) == KEPT + 1 and queue.jobs[-1] is waiting
+        assert waiting.number == KEPT + 6
+
+    run(work)
