@@ -1,0 +1,142 @@
+"""What every deployment's Hub has in common: groups, roles, the course service, the culler, user servers.
+
+Scopes follow from what each does and no more. The role `server`, which gives a user's server its
+token, is left as JupyterHub has it: report activity, let its own user in. It never holds `inherit`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from hub_config.site import Site
+
+SERVICE = "course"
+"""Name of the course service: it is served below /services/course/."""
+IDLE_SECONDS = 3600
+"""A server without activity for this long is stopped."""
+MEMORY = "4G"
+"""Memory of one user's server with its kernels."""
+
+
+def configure(c: Any, site: Site) -> None:
+    """Declare people, services and servers of `site` in the Hub's configuration `c`."""
+    _people(c, site)
+    _services(c, site)
+    _servers(c, site)
+
+
+def _people(c: Any, site: Site) -> None:
+    c.Authenticator.allowed_users = set(site.people)
+    c.JupyterHub.load_groups = {
+        "instructors": {"users": site.instructors},
+        "assistants": {"users": site.assistants},
+        "students": {"users": site.students},
+    }
+    c.JupyterHub.load_roles = [
+        {
+            "name": "course-staff",
+            "description": "grade in the course service",
+            "groups": ["instructors", "assistants"],
+            "scopes": [
+                f"access:services!service={SERVICE}",
+                f"read:services!service={SERVICE}",
+                "list:services",
+            ],
+        },
+        {
+            "name": "class-administration",
+            "description": "see who is there, start and stop servers, without entering them",
+            "groups": ["instructors"],
+            "scopes": ["admin-ui", "list:users", "read:users:activity", "servers"],
+        },
+        {
+            "name": "idle-culler",
+            "services": ["idle-culler"],
+            "scopes": ["list:users", "read:users:activity", "read:servers", "delete:servers"],
+        },
+    ]
+    c.JupyterHub.default_url = _first_page
+
+
+def _first_page(handler: Any) -> str:
+    """Staff begin in the course service, students in their own server."""
+    user = handler.current_user
+    groups = {group.name for group in user.groups} if user else set()
+    return f"/services/{SERVICE}/" if groups & {"instructors", "assistants"} else ""
+
+
+def _services(c: Any, site: Site) -> None:
+    account = {"user": site.course_account} if site.course_account else {}
+    c.JupyterHub.services = [
+        {
+            "name": SERVICE,
+            "url": f"http://127.0.0.1:{site.service_port}",
+            "command": [f"{site.staff_environment}/bin/python", "-m", "autograder.service"],
+            "cwd": site.instance,
+            "environment": service_environment(site),
+            "oauth_no_confirm": True,
+            "display": True,
+            **account,
+        },
+        {
+            "name": "idle-culler",
+            "command": [
+                f"{site.staff_environment}/bin/python",
+                "-m",
+                "jupyterhub_idle_culler",
+                f"--timeout={IDLE_SECONDS}",
+            ],
+            "cwd": site.checkout,
+            "display": False,
+            **account,
+        },
+    ]
+
+
+def service_environment(site: Site) -> dict[str, str]:
+    """Environment of the course service. Its Lab is the students' one with jupytext of the staff's."""
+    students, staff = site.students_environment, site.staff_environment
+    return {
+        "PATH": f"{staff}/bin:{students}/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+        "COURSE_INSTANCE": site.instance,
+        "COURSE_EXCHANGE": site.exchange,
+        "JUPYTERHUB_ROOT_DIR": site.checkout,
+        "JUPYTERHUB_DEFAULT_URL": "/formgrader/manage_assignments",
+        "JUPYTER_CONFIG_PATH": f"{site.jupyter}/service",
+        "JUPYTER_PATH": f"{students}/share/jupyter",
+        "JUPYTERLAB_DIR": f"{students}/share/jupyter/lab",
+        "LANG": "C.UTF-8",
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        **({} if site.course_account else {"HOME": os.environ["HOME"]}),
+    }
+
+
+def _servers(c: Any, site: Site) -> None:
+    c.Spawner.cmd = [f"{site.students_environment}/bin/jupyterhub-singleuser"]
+    c.Spawner.default_url = "/lab"
+    c.Spawner.mem_limit = MEMORY
+    c.Spawner.http_timeout = 90
+    c.Spawner.start_timeout = 90
+    # nothing of the Hub's own environment reaches a user's server
+    c.Spawner.env_keep = []
+    c.Spawner.environment = {
+        "PATH": f"{site.students_environment}/bin:/usr/bin:/bin",
+        "JUPYTER_CONFIG_PATH": f"{site.jupyter}/user",
+        "COURSE_EXCHANGE": site.exchange,
+        "LANG": "C.UTF-8",
+        "OMP_NUM_THREADS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_OFFLINE": "1",
+    }
+    c.JupyterHub.template_vars = {"announcement": ""}
+
+
+def add_checkout_to_path() -> None:
+    """A configuration file is executed by JupyterHub, which does not know this package's folder."""
+    root = str(Path(__file__).resolve().parent.parent)
+    if root not in sys.path:
+        sys.path.insert(0, root)

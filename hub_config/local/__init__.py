@@ -1,0 +1,1 @@
+"""The embedded default: `make hub` on one machine, reachable from this machine only."""

@@ -1,0 +1,272 @@
+"""`make hub`: serve the course on this machine until Ctrl-C."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import click
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from hub_config.errors import HubError
+from hub_config.hub import MEMORY, SERVICE
+from hub_config.limited_spawner import describe_limit, remove_memory_groups
+from hub_config.local import accounts, processes
+from hub_config.local.prepare import (
+    ROOT,
+    prepare_course,
+    prepare_exchange,
+    prepare_folders,
+    publish,
+)
+from hub_config.local.settings import Settings, free_ports, require_free
+from hub_config.proxy import proxy_command
+from hub_config.site import SITE_VARIABLE, Site
+
+SHARED = Path(os.environ.get("COURSE_OPT", "/opt/model-compression-course"))
+NOBODY = 65534
+START_SECONDS = 60
+console = Console(highlight=False, soft_wrap=True)
+
+
+class Stopped(Exception):
+    """Somebody asked the Hub to stop."""
+
+
+@click.command()
+@click.option("--port", default=8000, show_default=True, help="Port of the loopback address.")
+@click.option(
+    "--fresh", is_flag=True, help="Forget homes, hand-ins and the course's own copy of earlier runs."
+)
+@click.option("--demo", is_flag=True, help="Serve the semester that make demo graded.")
+@click.option("--prefix", default="", help="Put before every account's name, where one is taken.")
+@click.option(
+    "--state",
+    "folder",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Keep everything there instead; every account must be able to reach it.",
+)
+def hub(port: int, fresh: bool, demo: bool, prefix: str, folder: Path | None) -> None:
+    """Serve the course at http://127.0.0.1:PORT with two students, an assistant and an instructor."""
+    unix = os.geteuid() == 0
+    state = folder.resolve() if folder else state_folder(unix)
+    state.mkdir(parents=True, exist_ok=True)
+    with (state / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise HubError("a Hub of this checkout is already running: stop it with Ctrl-C first") from error
+        end_earlier_run(state, unix)
+        require_free(port)
+        if fresh:
+            for name in ("homes", "hub", "exchange", "course"):
+                shutil.rmtree(state / name, ignore_errors=True)
+        serve(state, port, demo=demo, prefix=prefix, unix=unix)
+
+
+def state_folder(unix: bool) -> Path:
+    """Where this checkout's Hub keeps everything: below /opt as root, because students must reach parts of it."""
+    name = hashlib.sha256(str(ROOT).encode()).hexdigest()[:12]
+    return SHARED / f"{name}-hub" if unix else ROOT / "build" / "hub"
+
+
+def end_earlier_run(state: Path, unix: bool) -> None:
+    """End what a run that was killed has left, and say so."""
+    left = processes.left_behind(state / "processes.json", accounts.numbers_of(state) if unix else set())
+    if left:
+        count = processes.end_all(left, patience=5)
+        console.print(f"an earlier run was not stopped properly: {count} processes of it were ended")
+    if unix:
+        accounts.remove_accounts(state)
+
+
+def serve(state: Path, port: int, *, demo: bool, prefix: str, unix: bool) -> None:
+    """Prepare, start, wait for Ctrl-C, stop."""
+    processes.adopt_orphans()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
+    started: subprocess.Popen[bytes] | None = None
+    try:
+        with console.status("preparing") as status:
+            site, passwords = prepare(state, port, demo=demo, prefix=prefix, unix=unix, status=status)
+            status.update("starting the Hub")
+            started = start(state)
+            wait_until_ready(started, port, state)
+            processes.remember(state / "processes.json")
+        print_welcome(site, passwords, port, unix)
+        while started.poll() is None:
+            time.sleep(1)
+            processes.remember(state / "processes.json")
+        raise HubError(f"the Hub ended by itself; its last words are in {state / 'hub' / 'log'}")
+    except Stopped:
+        console.print("stopping")
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        stop(state, started, unix)
+
+
+def _stop(*_: object) -> None:
+    raise Stopped
+
+
+def prepare(
+    state: Path, port: int, *, demo: bool, prefix: str, unix: bool, status: object
+) -> tuple[Site, dict[str, str]]:
+    """Everything up to the Hub's own start. Returns the site and each person's password."""
+    say = status.update  # type: ignore[attr-defined]
+    prepare_folders(state)
+    say("installing the proxy")
+    proxy = proxy_command(state / "proxy")
+    students, assistants, instructors = (
+        [prefix + name for name in names] for names in (["student1", "student2"], ["ta1"], ["instructor1"])
+    )
+    account = f"{prefix}coursework" if unix else ""
+    password = "" if unix else secrets.token_urlsafe(9)
+    people = [*students, *assistants, *instructors]
+    say("making accounts")
+    passwords = dict.fromkeys(people, password)
+    if unix:
+        # the course's account comes first: its number must not change when people are added
+        homes = {account: state / "course"} | {name: state / "homes" / name for name in people}
+        passwords = accounts.make_accounts(homes, state)
+    prepare_exchange(state / "exchange", account)
+    say("copying the course")
+    checkout, instance = prepare_course(state, account, demo, console.print)
+    service_port, hub_port, proxy_port = free_ports(3)
+    site = Site(
+        students_environment=str((ROOT / ".venv").resolve()),
+        staff_environment=str(checkout / ".venv-staff"),
+        checkout=str(checkout),
+        instance=str(instance),
+        exchange=str(state / "exchange"),
+        jupyter=str(state / "jupyter"),
+        course_account=account,
+        instructors=instructors,
+        assistants=assistants,
+        students=students,
+        service_port=service_port,
+    )
+    drop = (
+        ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs"]
+        if unix
+        else []
+    )
+    site.write(state / "hub" / "site.json")
+    Settings(port, hub_port, proxy_port, [*drop, *proxy], str(state / "homes"), password).write(
+        state / "hub" / "settings.json"
+    )
+    say("building and publishing the labs")
+    publish(site)
+    return site, passwords
+
+
+def start(state: Path) -> subprocess.Popen[bytes]:
+    """Start JupyterHub; its log goes to a file."""
+    environment = {name: os.environ[name] for name in ("HOME", "LANG", "TERM") if name in os.environ}
+    environment |= {
+        "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+        SITE_VARIABLE: str(state / "hub" / "site.json"),
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterhub",
+        "--config",
+        str(ROOT / "hub_config" / "local" / "jupyterhub_config.py"),
+    ]
+    with (state / "hub" / "log").open("ab") as log:
+        return subprocess.Popen(
+            command,
+            cwd=state / "hub",
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=processes.end_with_parent,
+        )
+
+
+def wait_until_ready(started: subprocess.Popen[bytes], port: int, state: Path) -> None:
+    """Until Hub, proxy and course service answer. Raises HubError with the end of the log."""
+    deadline = time.monotonic() + START_SECONDS
+    for page in ("/hub/health", f"/services/{SERVICE}/formgrader/static/css/nbgrader.css"):
+        while not _answers(f"http://127.0.0.1:{port}{page}"):
+            if started.poll() is not None or time.monotonic() > deadline:
+                tail = (state / "hub" / "log").read_text("utf-8", "replace")[-1500:]
+                raise HubError(f"the Hub did not start; the end of {state / 'hub' / 'log'}:\n{tail}")
+            time.sleep(0.2)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def print_welcome(site: Site, passwords: dict[str, str], port: int, unix: bool) -> None:
+    """Who can log in and what to click first."""
+    table = Table("account", "password", "is", "first clicks")
+    clicks = {
+        "student": "Nbgrader > Assignment List > Fetch, open a notebook, Validate, Submit",
+        "assistant": "Collect, click the number of submissions, Autograde, Manual Grading",
+        "instructor": "JupyterLab of the course: source/, then course build, course release",
+    }
+    roles = [("student", site.students), ("assistant", site.assistants), ("instructor", site.instructors)]
+    for role, names in roles:
+        for name in names:
+            table.add_row(name, passwords[name], role, clicks[role])
+    console.print(f"The course is served at http://127.0.0.1:{port} (this machine only). Ctrl-C stops it.")
+    if not unix:
+        console.print(
+            "For trying out only: without root, everybody shares this account and can read everything."
+        )
+    console.print(table)
+    console.print(f"memory limit: {describe_limit(MEMORY) if unix else 'by address space of each process'}")
+
+
+def stop(state: Path, started: subprocess.Popen[bytes] | None, unix: bool) -> None:
+    """End the Hub, which ends its servers, then whatever is left below this process, then the accounts."""
+    if started is not None and started.poll() is None:
+        started.terminate()
+        deadline = time.monotonic() + 5
+        while started.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+    processes.end_all(processes.descendants(), patience=1.5)
+    processes.reap()
+    if unix:
+        stray = processes.left_behind(state / "none", accounts.numbers_of(state))
+        processes.end_all(stray, patience=0.5)
+        accounts.remove_accounts(state)
+        remove_memory_groups()
+    (state / "processes.json").unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    try:
+        hub(standalone_mode=False)
+    except HubError as error:
+        console.print(f"error: {error}", markup=False)
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.exceptions.Abort, Stopped, psutil.Error) as error:
+        console.print(f"stopped {error}".strip())
+        sys.exit(130)

@@ -1,0 +1,76 @@
+"""Every process that a Hub leaves behind, found and ended.
+
+The launcher is the reaper of its descendants: what a student's kernel starts and detaches becomes
+the launcher's child when its parent ends, so the tree of the launcher is the whole of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+from pathlib import Path
+
+import psutil
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of descendants whose own parent ends."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_with_parent() -> None:
+    """Run in a new process: it is told to end when the launcher ends, however that comes about."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+def end_all(processes: list[psutil.Process], patience: float) -> int:
+    """Ask the processes to end, wait `patience` seconds, kill the rest; return how many there were."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, alive = psutil.wait_procs(processes, timeout=patience)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=2)
+    return len(processes)
+
+
+def descendants() -> list[psutil.Process]:
+    """Every process below this one."""
+    return psutil.Process().children(recursive=True)
+
+
+def reap() -> None:
+    """Collect adopted children that have ended, so that none stays as a zombie."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
+
+
+def remember(file: Path) -> None:
+    """Write down this launcher's processes with their start times, for the next one to find."""
+    found = [psutil.Process(), *descendants()]
+    known = []
+    for process in found:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            known.append([process.pid, process.create_time()])
+    file.write_text(json.dumps(known), "utf-8")
+
+
+def left_behind(file: Path, accounts: set[int]) -> list[psutil.Process]:
+    """Processes of an earlier launcher that still run: those it wrote down, and all of its accounts'."""
+    known = {tuple(pair) for pair in json.loads(file.read_text("utf-8"))} if file.is_file() else set()
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            mine = (process.pid, process.create_time()) in known or process.uids().real in accounts
+            if mine and process.pid != os.getpid():
+                found.append(process)
+    return found

@@ -1,0 +1,86 @@
+"""A Hub started as `make hub` starts it, with a folder and accounts of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from autograder.course import ROOT
+from hub_config.local.settings import free_ports
+
+READY = "memory limit:"
+ROW = re.compile(r"│ (\S+) +│ (\S{12}) +│ (?:student|assistant|instructor) ")
+
+
+class RunningHub:
+    """One launcher. `prefix` is before every account's name; `passwords` are those it printed."""
+
+    def __init__(self, state: Path, *options: str, prefix: str = "hubtest-", port: int = 0) -> None:
+        self.state, self.prefix = state, prefix
+        self.port = port or free_ports(1)[0]
+        self.log = state.with_suffix(".out")
+        command = [sys.executable, "-m", "hub_config.local", "--port", str(self.port), "--state", str(state)]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*command, "--prefix", prefix, *options],
+                cwd=ROOT,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "COLUMNS": "160"},
+            )
+
+    @property
+    def output(self) -> str:
+        """What the launcher has printed."""
+        return self.log.read_text("utf-8")
+
+    def wait_ready(self, seconds: float = 180) -> RunningHub:
+        """Until it has printed the accounts."""
+        deadline = time.monotonic() + seconds
+        while READY not in self.output:
+            assert self.process.poll() is None and time.monotonic() < deadline, self.output
+            time.sleep(0.2)
+        self.passwords = dict(ROW.findall(self.output))
+        return self
+
+    def stop(self, number: int = signal.SIGINT) -> float:
+        """Send a signal, wait for the end; return the seconds it took."""
+        started = time.monotonic()
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        self.process.wait(30)
+        return time.monotonic() - started
+
+    @property
+    def url(self) -> str:
+        """Where people find it."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def instance(self) -> Path:
+        """The instance that the course service works in."""
+        return self.state / "course" / "checkout" / "build" / "course"
+
+    def home(self, name: str) -> Path:
+        """A person's home."""
+        return self.state / "homes" / (self.prefix + name)
+
+
+@contextmanager
+def state_folder() -> Iterator[Path]:
+    """A folder that every account can reach, unlike pytest's; removed with what it holds."""
+    folder = Path(tempfile.mkdtemp(prefix="hub-test-", dir="/opt"))
+    folder.chmod(0o755)
+    try:
+        yield folder / "state"
+    finally:
+        shutil.rmtree(folder)
