@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import click
 from rich.console import Console
 from rich.table import Table
 
 from autograder.commands.screen import console
-from autograder.course import instance, load_course
+from autograder.course import ROOT, instance, load_course
 from autograder.demo.semester import Row, run_semester
 from autograder.errors import QualityError
 
 
 @click.command()
-def demo() -> None:
+@click.option("--serve", is_flag=True, help="Then serve what was graded, until Ctrl-C.")
+def demo(serve: bool) -> None:
     """A semester in miniature: release a lab, let eight students hand in, grade, give feedback."""
     course = load_course()
     target = instance("demo")
@@ -29,6 +33,9 @@ def demo() -> None:
             f"{row.student} {row.notebook}: {row.score:g}, earned {row.expected:g}" for row in wrong
         )
         raise QualityError(f"{len(wrong)} scores are not what was earned: {shown}")
+    if serve:
+        os.chdir(ROOT)
+        os.execv(sys.executable, [sys.executable, "-m", "hub_config.local", "--demo"])
 
 
 def _table(rows: list[Row]) -> Table:

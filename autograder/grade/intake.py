@@ -25,6 +25,8 @@ NOTEBOOK_BYTES = 20 << 20
 FILE_BYTES = 5 << 20
 TIMESTAMP = "timestamp.txt"
 TIMESTAMP_BYTES = 100
+GIVEN = {"README.md", "ERRATA.md"}
+"""What came with the lab and needs no word when it comes back."""
 SECRET_DIGITS = 128
 HEXADECIMAL = re.compile(rb"[0-9a-f]{64,128}")
 SUBMISSION_SECRET = "submission_secret.txt"
@@ -57,6 +59,8 @@ def take_in(handed_in: Path, clean: Path, notebooks: list[str], extra_files: lis
         report.dropped[well_formed_name(handed_in.name)] = "not a folder"
         return report
     for entry in sorted(handed_in.iterdir()):
+        if entry.name in GIVEN:
+            continue
         if entry.name not in wanted:
             report.dropped[well_formed_name(entry.name)] = "not a file of this lab"
             continue

@@ -74,16 +74,24 @@ def prepare_course(state: Path, account: str, demo: bool, say: Say) -> tuple[Pat
             f"the course's own copy in {checkout} was made from other files than these; --fresh makes it anew"
         )
     instance = checkout / "build" / name
-    if not instance.exists():
-        if demo:
-            shutil.copytree(ROOT / "build" / "demo", instance, symlinks=True)
-        else:
-            instance.mkdir()
+    if demo and _summary(instance) != _summary(ROOT / "build" / "demo"):
+        shutil.rmtree(instance, ignore_errors=True)
+        shutil.copytree(ROOT / "build" / "demo", instance, symlinks=True)
         fresh = True
-    _write_settings(instance, state, account)
+    elif not instance.exists():
+        instance.mkdir()
+        fresh = True
     if fresh:
+        # only now: later the folder is the account's, and root must not follow what lies there
+        _write_settings(instance, state, account)
         give_to(account, home)
     return checkout, instance
+
+
+def _summary(instance: Path) -> bytes:
+    """What tells one demonstration semester from another."""
+    file = instance / "summary.json"
+    return file.read_bytes() if file.is_file() else b""
 
 
 def _write_settings(instance: Path, state: Path, account: str) -> None:
@@ -91,14 +99,14 @@ def _write_settings(instance: Path, state: Path, account: str) -> None:
     file.write_text(
         f'exchange = "{state / "exchange"}"\naccounts = "{"unix" if account else "shared"}"\n', "utf-8"
     )
-    if account:
-        shutil.chown(file, account, account)
 
 
 def publish(site: Site) -> None:
-    """Build the first week's labs into the instance, where they are missing, and publish them. Raises HubError."""
+    """Build and publish every lab that students cannot fetch yet. Raises HubError."""
     course = [f"{site.staff_environment}/bin/python", "-m", "autograder"]
-    for lab in sorted((Path(site.checkout) / "release").iterdir()):
+    for lab in sorted((ROOT / "release").iterdir()):
+        if (Path(site.exchange) / COURSE_ID / "outbound" / lab.name).is_dir():
+            continue
         if not (Path(site.instance) / "bundle" / f"{lab.name}.json").is_file():
             _as_course(site, [*course, "build", lab.name, "--no-execute"])
         _as_course(site, [*course, "release", lab.name, "--instance", site.instance])

@@ -104,6 +104,7 @@ def test_the_student_runs_and_validates_a_notebook(
     page = people("student1").new_page()
     page.goto(f"{hub.url}/user/{hub.prefix}student1/lab/tree/{LAB}/{QUICK}.ipynb")
     page.get_by_role("button", name="Validate").wait_for(timeout=90_000)
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=90_000)
     page.get_by_role("menuitem", name="Run").first.click()
     page.get_by_text("Run All Cells", exact=True).click()
     expect(page.locator(".jp-OutputArea-output", has_text="ok  ").first).to_be_visible(timeout=120_000)

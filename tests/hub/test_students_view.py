@@ -1,0 +1,109 @@
+"""What a student's terminal can find of the course: nothing by import, nothing in any file that can be read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from autograder.build.regions import split_region
+from autograder.bundle import read_bundle
+from autograder.course import ROOT
+from tests.hub.conftest import needs_root
+from tests.hub.running import RunningHub
+
+pytestmark = [needs_root, pytest.mark.timeout(600)]
+
+SHORTEST = 40
+"""Characters of a line that is telling enough to search for."""
+
+
+def secret_lines(hub: RunningHub) -> set[str]:
+    """Lines of solutions and hidden tests that stand in nothing that students are given."""
+    secret: set[str] = set()
+    public = "\n".join(path.read_text("utf-8") for path in (ROOT / "labkit" / "src").rglob("*.py"))
+    for file in (hub.instance / "bundle").glob("*.json"):
+        for notebook in read_bundle(file).notebooks:
+            for cell in notebook.cells:
+                public += cell.released
+                for region in ("SOLUTION", "HIDDEN TESTS"):
+                    for text in split_region(cell.full, region)[1]:
+                        secret |= {line.strip() for line in text.splitlines()}
+    return {line for line in secret if len(line) >= SHORTEST and line not in public}
+
+
+def terminal(hub: RunningHub, people: Callable[[str], BrowserContext], name: str) -> Page:
+    """A terminal in a person's JupyterLab."""
+    page = people(name).new_page()
+    page.goto(f"{hub.url}/user/{hub.prefix}{name}/lab?reset")
+    page.locator(".jp-LauncherCard", has_text="Terminal").click(timeout=90_000)
+    page.locator(".jp-Terminal .xterm-screen").wait_for(timeout=60_000)
+    page.locator(".jp-Terminal .xterm-screen").click()
+    return page
+
+
+def type_line(page: Page, line: str) -> None:
+    """Type a command and press Enter."""
+    page.keyboard.type(line, delay=1)
+    page.keyboard.press("Enter")
+
+
+def test_nothing_of_the_course_can_be_found_from_a_students_terminal(
+    hub: RunningHub, people: Callable[[str], BrowserContext], look: Callable[[Page, str], None]
+) -> None:
+    lines = secret_lines(hub)
+    assert len(lines) > 100
+    home = hub.home("student1")
+    (home / "patterns").write_text("\n".join(sorted(lines)) + "\n")
+    (home / "control.txt").write_text(f"# a copy\n{sorted(lines)[0]}\n")
+    script = home / "search.sh"
+    script.write_text(
+        "id -un > out.txt\n"
+        "for name in reference_impl heldout autograder hub_config; do\n"
+        '  python -c "import $name" 2>> imports.txt && echo "imported $name" >> out.txt\n'
+        "done\n"
+        # every folder that this account can enter, but the kernel's own
+        "find / \\( -path /proc -o -path /sys -o -path /dev \\) -prune -o -type f -readable -size -30M -print0 2> /dev/null"
+        " | xargs -0 grep -lFf patterns --exclude=patterns 2> /dev/null >> out.txt\n"
+        "ls /work /root /opt/hub-test-* 2> /dev/null | grep -c gradebook >> out.txt\n"
+        "echo finished >> out.txt\n"
+    )
+    for path in (home / "patterns", home / "control.txt", script):
+        path.chmod(0o644)
+    page = terminal(hub, people, "student1")
+    type_line(page, "sh search.sh; echo ready > shown; cat out.txt")
+    expect(page.locator(".jp-Terminal")).to_be_visible()
+    for _ in range(240):
+        if (home / "shown").exists():
+            break
+        page.wait_for_timeout(500)
+    look(page, "15-student-terminal")
+    found = (home / "out.txt").read_text().splitlines()
+    assert found == [f"{hub.prefix}student1", str(home / "control.txt"), "0", "finished"]
+    errors = (home / "imports.txt").read_text()
+    assert len(re.findall("ModuleNotFoundError: No module named", errors)) == 4
+    page.close()
+
+
+def test_the_environment_of_a_students_server_names_no_secret(hub: RunningHub) -> None:
+    """Tokens of the Hub, the proxy and the service stay with those who need them."""
+
+    secrets = {(hub.state / "hub" / "cookie_secret").read_text().strip()}
+    for process in psutil.process_iter():
+        if "configurable-http-proxy" in " ".join(process.cmdline()):
+            secrets.add(process.environ()["CONFIGPROXY_AUTH_TOKEN"])
+        if "autograder.service" in " ".join(process.cmdline()):
+            secrets.add(process.environ()["JUPYTERHUB_API_TOKEN"])
+    assert len(secrets) >= 3
+    seen = 0
+    for process in psutil.process_iter():
+        if process.username() == f"{hub.prefix}student1":
+            seen += 1
+            text = "\0".join(process.environ().values()) + " ".join(process.cmdline())
+            assert not any(secret in text for secret in secrets)
+    assert seen > 0
+    assert not list(Path(hub.state / "jupyter").rglob("*.pyc"))
