@@ -40,7 +40,7 @@ POSTGRESQL_ADVICE = {
     "nothing was changed",
     "no space left": "the server's disk is full. Make room there and run the command again; what was stored "
     "before is kept",
-    "no such file or directory|connection refused": NOT_RUNNING,
+    "on socket .*no such file or directory|connection refused": NOT_RUNNING,
     "timeout expired": "the server does not answer. Look at its host and the network; nothing was lost",
     "terminating connection|closed the connection|connection already closed": STOPPED,
     "shutting down": STOPPED,

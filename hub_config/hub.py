@@ -7,8 +7,6 @@ token, is left as JupyterHub has it: report activity, let its own user in. It ne
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import Path
 from typing import Any
 
 from hub_config.site import Site
@@ -21,15 +19,17 @@ MEMORY = "4G"
 """Memory of one user's server with its kernels."""
 
 
-def configure(c: Any, site: Site) -> None:
+def configure(c: Any, site: Site, idle_seconds: int = IDLE_SECONDS) -> None:
     """Declare people, services and servers of `site` in the Hub's configuration `c`."""
     _people(c, site)
-    _services(c, site)
+    _services(c, site, idle_seconds)
     _servers(c, site)
 
 
 def _people(c: Any, site: Site) -> None:
     c.Authenticator.allowed_users = set(site.people)
+    # JupyterHub's default lets in whoever was listed once
+    c.Authenticator.allow_existing_users = False
     c.JupyterHub.load_groups = {
         "instructors": {"users": site.instructors},
         "assistants": {"users": site.assistants},
@@ -68,7 +68,7 @@ def _first_page(handler: Any) -> str:
     return f"/services/{SERVICE}/" if groups & {"instructors", "assistants"} else ""
 
 
-def _services(c: Any, site: Site) -> None:
+def _services(c: Any, site: Site, idle_seconds: int) -> None:
     account = {"user": site.course_account} if site.course_account else {}
     c.JupyterHub.services = [
         {
@@ -87,7 +87,7 @@ def _services(c: Any, site: Site) -> None:
                 f"{site.staff_environment}/bin/python",
                 "-m",
                 "jupyterhub_idle_culler",
-                f"--timeout={IDLE_SECONDS}",
+                f"--timeout={idle_seconds}",
             ],
             "cwd": site.checkout,
             "display": False,
@@ -132,11 +132,3 @@ def _servers(c: Any, site: Site) -> None:
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_OFFLINE": "1",
     }
-    c.JupyterHub.template_vars = {"announcement": ""}
-
-
-def add_checkout_to_path() -> None:
-    """A configuration file is executed by JupyterHub, which does not know this package's folder."""
-    root = str(Path(__file__).resolve().parent.parent)
-    if root not in sys.path:
-        sys.path.insert(0, root)

@@ -76,5 +76,6 @@ def _run(command: list[str], problem: str, **environment: str) -> None:
     except FileNotFoundError as error:
         raise HubError(f"{problem}: {error.filename} is missing (apt-get install -y npm)") from error
     if done.returncode != 0:
-        reason = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()
-        raise HubError(f"{problem}: {reason[0][:200]}. Check the network and start again")
+        lines = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()
+        reason = next((line for line in lines if "error" in line.lower()), lines[-1])
+        raise HubError(f"{problem}: {reason[:200]}. Check the network and start again")

@@ -45,9 +45,9 @@ def closure(direct: list[Requirement]) -> dict[str, str]:
 
 
 def main() -> None:
-    """Write the three locks; a package stands in the first one that needs it."""
+    """Write the locks; a package stands in the first one that needs it."""
     written: set[str] = set()
-    for name in ("course", "staff", "test"):
+    for name in ("course", "staff", "server", "test"):
         pins = {key: pin for key, pin in closure(requirements(name)).items() if key not in written}
         (FOLDER / f"{name}.lock").write_text(HEADER + "".join(f"{pin}\n" for _, pin in sorted(pins.items())))
         written |= set(pins)

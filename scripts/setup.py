@@ -30,6 +30,7 @@ IS_ROOT = os.name == "posix" and os.geteuid() == 0
 TORCH_INDEX = os.environ.get("TORCH_INDEX_URL", "")
 SERVERS = Path("/usr/lib/postgresql")
 CLUSTER_SETTING = Path("/etc/postgresql-common/createcluster.d/course-tests.conf")
+TEST_PACKAGES = {"chromium": "chromium", "nginx": "nginx-light", "systemd-analyze": "systemd"}
 SYSTEM_PACKAGES = {"bwrap": "bubblewrap", "setpriv": "util-linux", "prlimit": "util-linux"}
 
 
@@ -96,8 +97,7 @@ def check_test_packages() -> None:
     missing = []
     if not any(SERVERS.glob("*/bin/initdb")):
         missing.append("postgresql")
-    if shutil.which("chromium") is None:
-        missing.append("chromium")
+    missing += [package for tool, package in TEST_PACKAGES.items() if shutil.which(tool) is None]
     if missing and IS_ROOT and shutil.which("apt-get") is not None:
         with no_database_cluster():
             install_system(missing)
@@ -214,10 +214,10 @@ def set_up_staff(python: str, students: Path, *, tests: bool) -> None:
     site = folder / "lib" / "python3.11" / "site-packages"
     (site / "course.pth").write_text(f"{students / 'lib' / 'python3.11' / 'site-packages'}\n{ROOT}\n")
     stamp = Stamp(folder / "course-stamp.json")
-    for name in ["staff", "test"] if tests else ["staff"]:
+    for name in ["staff", "server", "test"] if tests else ["staff"]:
         lock = REQUIREMENTS / f"{name}.lock"
         if stamp.stale(name, digest(lock)):
-            pip(folder, "-r", str(lock), what=f"{name} tools")
+            pip(folder, "--use-pep517", "-r", str(lock), what=f"{name} tools")
             stamp.set(name, digest(lock))
     script = folder / "bin" / "course"
     script.write_text(f"#!{folder / 'bin' / 'python'}\nfrom autograder.cli import main\n\nmain()\n")

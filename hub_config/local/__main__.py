@@ -21,17 +21,18 @@ from rich.console import Console
 from rich.table import Table
 
 from hub_config.errors import HubError
+from hub_config.exchange import prepare_exchange
 from hub_config.hub import MEMORY, SERVICE
 from hub_config.limited_spawner import describe_limit, remove_memory_groups
 from hub_config.local import accounts, processes
 from hub_config.local.prepare import (
     ROOT,
     prepare_course,
-    prepare_exchange,
     prepare_folders,
     publish,
 )
-from hub_config.local.settings import Settings, free_ports, require_free
+from hub_config.local.settings import Settings
+from hub_config.ports import free_ports, require_free
 from hub_config.proxy import proxy_command
 from hub_config.site import SITE_VARIABLE, Site
 

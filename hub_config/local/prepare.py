@@ -8,12 +8,12 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from autograder.course import COURSE_ID
 from hub_config.course_copy import copy_checkout, give_to
 from hub_config.errors import HubError
 from hub_config.site import Site
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-COURSE_ID = "model-compression"
 Say = Callable[[str], None]
 
 
@@ -31,23 +31,6 @@ def prepare_folders(state: Path) -> None:
     shutil.copytree(
         ROOT / "hub_config" / "jupyter", state / "jupyter", ignore=shutil.ignore_patterns("__pycache__")
     )
-
-
-def prepare_exchange(exchange: Path, account: str) -> None:
-    """The exchange with the modes that nbgrader wants, and sticky, so that nobody can move another's folder."""
-    course = exchange / COURSE_ID
-    modes = {
-        exchange: 0o1777,
-        course: 0o755,
-        course / "outbound": 0o755,
-        course / "inbound": 0o3733,
-        course / "feedback": 0o711,
-    }
-    for folder, mode in modes.items():
-        folder.mkdir(exist_ok=True)
-        if account and folder != exchange:
-            shutil.chown(folder, account, account)
-        folder.chmod(mode)
 
 
 def prepare_course(state: Path, account: str, demo: bool, say: Say) -> tuple[Path, Path]:

@@ -27,12 +27,8 @@ needs_root = pytest.mark.skipif(
 @pytest.fixture(scope="session")
 def hub() -> Iterator[RunningHub]:
     """A Hub with real accounts and Lab 3.1 published."""
-    with state_folder() as state:
-        running = RunningHub(state)
-        try:
-            yield running.wait_ready()
-        finally:
-            running.stop()
+    with state_folder() as state, RunningHub(state) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +68,7 @@ def people(hub: RunningHub, browser: Browser) -> Iterator[Callable[[str], Browse
 def look() -> Callable[[Page, str], None]:
     """Keep a picture of a page below build/screens, for people to look at."""
     SCREENS.mkdir(parents=True, exist_ok=True)
-    return lambda page, name: page.screenshot(path=SCREENS / f"{name}.png", full_page=True) and None
+    return lambda page, name: page.screenshot(path=SCREENS / f"{name}.png") and None
 
 
 @pytest.fixture(scope="session")

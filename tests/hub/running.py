@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from autograder.course import ROOT
-from hub_config.local.settings import free_ports
+from hub_config.local import accounts, processes
+from hub_config.ports import free_ports
 
 READY = "memory limit:"
 ROW = re.compile(r"│ (\S+) +│ (\S{12}) +│ (?:student|assistant|instructor) ")
@@ -38,6 +39,16 @@ class RunningHub:
                 env={**os.environ, "COLUMNS": "160"},
             )
 
+    def __enter__(self) -> RunningHub:
+        try:
+            return self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     @property
     def output(self) -> str:
         """What the launcher has printed."""
@@ -57,7 +68,7 @@ class RunningHub:
         started = time.monotonic()
         if self.process.poll() is None:
             self.process.send_signal(number)
-        self.process.wait(30)
+        self.process.wait(60)
         return time.monotonic() - started
 
     @property
@@ -83,4 +94,10 @@ def state_folder() -> Iterator[Path]:
     try:
         yield folder / "state"
     finally:
+        # a test that failed may have left its Hub behind
+        state = folder / "state"
+        if os.geteuid() == 0:
+            left = processes.left_behind(state / "processes.json", accounts.numbers_of(state))
+            processes.end_all(left, patience=2)
+            accounts.remove_accounts(state)
         shutil.rmtree(folder)

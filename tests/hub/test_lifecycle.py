@@ -22,7 +22,7 @@ from hub_config.course_copy import copy_checkout, give_to
 from hub_config.errors import HubError
 from hub_config.limited_spawner import GROUP
 from hub_config.local.accounts import make_accounts, mark_of
-from hub_config.local.settings import free_ports
+from hub_config.ports import free_ports
 from tests.hub.conftest import needs_root
 from tests.hub.requests_as import Session, run_in_kernel
 from tests.hub.running import RunningHub, state_folder
@@ -57,20 +57,28 @@ def processes_below(text: str) -> list[str]:
     return found
 
 
-def started(state: Path, *options: str) -> RunningHub:
-    """A Hub of this file that is ready."""
-    return RunningHub(state, *options, prefix=PREFIX).wait_ready()
+def runs_in(process: psutil.Process, state: Path) -> bool:
+    """Whether a process is one of this state folder's Hub."""
+    try:
+        return process.cwd().startswith(str(state))
+    except psutil.Error:
+        return False
+
+
+def hub_in(state: Path) -> RunningHub:
+    """A Hub of this file; `with` waits until it is ready."""
+    return RunningHub(state, prefix=PREFIX)
 
 
 @needs_root
 def test_ctrl_c_ends_everything_within_ten_seconds(state: Path) -> None:
     """Also what a student's kernel detached, the cgroup of the server, and the accounts."""
-    hub = started(state)
-    number = pwd.getpwnam(f"{PREFIX}student1").pw_uid
     code = "import subprocess; subprocess.Popen(['setsid', 'sleep', '4711'], start_new_session=True); print('detached')"
-    assert run_in_kernel(Session(hub, "student1"), "student1", code) == "detached\n"
-    assert any(process.uids().real == number for process in psutil.process_iter())
-    seconds = hub.stop()
+    with hub_in(state) as hub:
+        number = pwd.getpwnam(f"{PREFIX}student1").pw_uid
+        assert run_in_kernel(Session(hub, "student1"), "student1", code) == "detached\n"
+        assert any(process.uids().real == number for process in psutil.process_iter())
+        seconds = hub.stop()
     assert seconds < 10 and hub.process.returncode == 0, hub.output
     assert processes_below(str(state)) == [] and processes_below("sleep 4711") == []
     assert accounts_of(PREFIX) == []
@@ -85,21 +93,17 @@ def test_a_second_start_keeps_homes_and_numbers(state: Path) -> None:
     home = state / "homes" / f"{PREFIX}student1"
     before = home.stat().st_uid
     (home / "work.txt").write_text("a week of it")
-    hub = started(state)
-    try:
+    with hub_in(state) as hub:
         assert pwd.getpwnam(f"{PREFIX}student1").pw_uid == before == home.stat().st_uid
         assert (
             run_in_kernel(Session(hub, "student1"), "student1", "print(open('work.txt').read())")
             == "a week of it\n"
         )
-    finally:
-        hub.stop()
 
 
 @needs_root
 def test_the_homes_of_others_and_the_hubs_secrets_cannot_be_read(state: Path) -> None:
-    hub = started(state)
-    try:
+    with hub_in(state) as hub:
         places = [
             hub.home("student2"),
             state / "course",
@@ -116,14 +120,11 @@ def test_the_homes_of_others_and_the_hubs_secrets_cannot_be_read(state: Path) ->
             "open('new', 'w').close(); print(oct(stat.S_IMODE(os.stat('new').st_mode)))"
         )
         assert run_in_kernel(Session(hub, "student1"), "student1", code) == "0o600\n"
-    finally:
-        hub.stop()
 
 
 @needs_root
 def test_a_server_cannot_have_more_memory_than_its_limit(state: Path) -> None:
-    hub = started(state)
-    try:
+    with hub_in(state) as hub:
         if "control group" not in hub.output:
             code = "x = bytearray(7 << 30)"  # more than one process may address
             assert run_in_kernel(Session(hub, "student1"), "student1", code) == "MemoryError"
@@ -140,8 +141,6 @@ def test_a_server_cannot_have_more_memory_than_its_limit(state: Path) -> None:
             psutil.Process(int(number)).name() for number in (group / "cgroup.procs").read_text().split()
         }
         assert len(names) >= 1 and len((group / "cgroup.procs").read_text().split()) >= 2  # server and kernel
-    finally:
-        hub.stop()
 
 
 @needs_root
@@ -159,8 +158,7 @@ def test_a_taken_port_is_one_line(state: Path) -> None:
 
 @needs_root
 def test_a_second_hub_of_the_same_checkout_is_one_line(state: Path) -> None:
-    first = started(state)
-    try:
+    with hub_in(state) as first:
         second = subprocess.run(
             [sys.executable, "-m", "hub_config.local", "--state", str(state), "--port", str(free_ports(1)[0])],
             cwd=ROOT, capture_output=True, text=True,
@@ -170,37 +168,37 @@ def test_a_second_hub_of_the_same_checkout_is_one_line(state: Path) -> None:
             "error: a Hub of this checkout is already running: stop it with Ctrl-C first"
         )
         assert requests.get(f"{first.url}/hub/health").status_code == 200
-    finally:
-        first.stop()
 
 
 @needs_root
 def test_a_run_that_was_killed_is_cleared_by_the_next(state: Path) -> None:
-    hub = started(state)
-    run_in_kernel(Session(hub, "student1"), "student1", "print(1)")
-    # the Hub first, which would end itself when the launcher ends
-    for process in psutil.Process(hub.process.pid).children():
-        process.kill()
-    hub.process.kill()
-    hub.process.wait()
+    with hub_in(state) as hub:
+        run_in_kernel(Session(hub, "student1"), "student1", "print(1)")
+        # nobody is left to stop the others
+        launcher = psutil.Process(hub.process.pid)
+        hub_process = next(
+            child for child in launcher.children() if "jupyterhub" in " ".join(child.cmdline())
+        )
+        launcher.suspend()
+        hub_process.kill()
+        launcher.kill()
+        hub.process.wait()
     assert processes_below(str(state)) != [] and accounts_of(PREFIX) != []
-    again = started(state)
-    assert "an earlier run was not stopped properly: " in again.output
-    again.stop()
+    with hub_in(state) as again:
+        assert "an earlier run was not stopped properly: " in again.output
     assert processes_below(str(state)) == [] and accounts_of(PREFIX) == []
 
 
 @needs_root
 def test_killing_only_the_launcher_ends_the_hub(state: Path) -> None:
-    hub = started(state)
-    hub.process.kill()
-    hub.process.wait()
-    _, alive = psutil.wait_procs(
-        [process for process in psutil.process_iter() if "jupyterhub" in " ".join(process.cmdline())
-         and str(ROOT / "hub_config" / "local") in " ".join(process.cmdline())], timeout=20,
-    )  # fmt: skip
+    with hub_in(state) as hub:
+        hub.process.kill()
+        hub.process.wait()
+    left = [process for process in psutil.process_iter() if runs_in(process, state)]
+    _, alive = psutil.wait_procs(left, timeout=20)
     assert alive == []
-    started(state).stop()
+    with hub_in(state):
+        pass
 
 
 @needs_root
@@ -246,15 +244,15 @@ def test_an_ordinary_account_gets_a_hub_for_trying_out() -> None:
         home.mkdir()
         (checkout / "hub.out").touch()
         for place in (checkout, home):
-            give_to("nobody", place)
+            give_to("daemon", place)
         port = free_ports(1)[0]
         python = str(checkout / ".venv-staff" / "bin" / "python")
-        change = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+        change = ["setpriv", "--reuid=daemon", "--regid=daemon", "--clear-groups"]
         log = (folder.parent / "out").open("w+")
         process = subprocess.Popen(
             [*change, python, "-m", "hub_config.local", "--port", str(port)],
             cwd=checkout, stdout=log, stderr=subprocess.STDOUT,
-            env={"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "COLUMNS": "160"},
+            env={**os.environ, "HOME": str(home), "COLUMNS": "160"},
         )  # fmt: skip
         hub = RunningHub.__new__(RunningHub)
         hub.process, hub.port, hub.prefix, hub.log = process, port, "", folder.parent / "out"
@@ -269,7 +267,7 @@ def test_an_ordinary_account_gets_a_hub_for_trying_out() -> None:
             )
             assert (
                 text
-                == f"{checkout / 'build' / 'hub' / 'homes' / 'student1'} {pwd.getpwnam('nobody').pw_uid}\n"
+                == f"{checkout / 'build' / 'hub' / 'homes' / 'student1'} {pwd.getpwnam('daemon').pw_uid}\n"
             )
             assert (
                 Session(hub, "ta1").send("GET", "/formgrader/api/assignments").json()[0]["status"]

