@@ -27,6 +27,11 @@ class WholeRelease(ExchangeReleaseAssignment):  # type: ignore[misc]
     content = Unicode("", help="The content that was planned, as JSON.").tag(config=True)
     errata = Unicode("", help="Text of ERRATA.md; without text there is no such file.").tag(config=True)
 
+    def ensure_directory(self, path: str, mode: int) -> None:
+        """nbgrader's, but for a folder that is there already, which need not belong to who releases."""
+        if not Path(path).is_dir():
+            super().ensure_directory(path, mode)
+
     def copy_files(self) -> None:
         """Copy, check the copy, add the errata, and let it take the place of what is published."""
         destination = Path(self.dest_path)

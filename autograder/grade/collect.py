@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from nbgrader.exchange.default import ExchangeCollect
-from nbgrader.utils import parse_utc
 
 from autograder.course import Instance
 from autograder.errors import IntakeError
@@ -29,6 +28,9 @@ from autograder.text import well_formed_name
 
 MOST_FILES = 200
 """Files of one hand-in that are looked at; intake keeps fewer still."""
+HAND_IN_BYTES = 100 << 20
+"""All files of one hand-in together."""
+TIME_IN_NAME = "%Y-%m-%d %H:%M:%S.%f UTC"
 STUDENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}")
 """What a student's name may look like: it becomes the name of a folder."""
 SLOWEST_SUBMIT = timedelta(minutes=2)
@@ -58,18 +60,25 @@ class Collect(ExchangeCollect):  # type: ignore[misc]
             with suppress(OSError):  # gone since it was listed; copying says so
                 self._check(Path(path).lstat(), student)
         except NotCollectable as reason:
-            self.log.warning("%s is left out: %s", well_formed_name(name), reason)
+            self._leave_out(name, str(reason))
             student, when = "", datetime.min
         return {"username": student, "filename": name, "timestamp": when}
+
+    def _leave_out(self, name: str, reason: str) -> None:
+        self.log.warning("%s is left out: %s", well_formed_name(name), reason)
 
     def _claimed(self, name: str) -> tuple[str, datetime]:
         parts = name.rsplit("+", 3)
         if len(parts) < 3 or STUDENT.fullmatch(parts[0]) is None:
             raise NotCollectable("its name is not that of a hand-in")
         try:
-            return parts[0], parse_utc(parts[2])
-        except (ValueError, OverflowError, TypeError) as error:
+            # as nbgrader writes it, and nothing else that some parser may take for a time
+            when = datetime.strptime(parts[2], TIME_IN_NAME)
+        except ValueError as error:
             raise NotCollectable("its name holds no time") from error
+        if not 2000 <= when.year < 3000:
+            raise NotCollectable("its name holds no time of this century")
+        return parts[0], when
 
     def _check(self, status: os.stat_result, student: str) -> None:
         if not stat.S_ISDIR(status.st_mode):
@@ -96,33 +105,44 @@ class Collect(ExchangeCollect):  # type: ignore[misc]
         student, claimed = self._claimed(Path(src).name)
         try:
             descriptor = os.open(src, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError as error:
-            self.log.warning("%s is left out: %s", well_formed_name(src), error.strerror)
+            try:
+                self._check(os.fstat(descriptor), student)
+                changed = self._copy_folder(descriptor, Path(dest))
+            finally:
+                os.close(descriptor)
+        except (OSError, NotCollectable) as reason:  # one student's folder must not keep the others waiting
+            self._leave_out(Path(src).name, str(reason))
             return
-        try:
-            status = os.fstat(descriptor)
-            self._check(status, student)
-            self._copy_folder(Path(f"/proc/self/fd/{descriptor}"), Path(dest))
-        except NotCollectable as reason:
-            self.log.warning("%s is left out: %s", well_formed_name(src), reason)
-            return
-        finally:
-            os.close(descriptor)
-        # no account but root can set this time, so a hand-in cannot be dated back
-        changed = datetime.fromtimestamp(status.st_ctime, UTC).replace(tzinfo=None)
         if not claimed - CLOCK_STEP <= changed <= claimed + SLOWEST_SUBMIT:
             self.log.warning("%s claims %s and counts as of %s", well_formed_name(src), claimed, changed)
             claimed = changed
-        (Path(dest) / TIMESTAMP).write_text(claimed.strftime("%Y-%m-%d %H:%M:%S.%f UTC"), "utf-8")
+        (Path(dest) / TIMESTAMP).write_text(claimed.strftime(TIME_IN_NAME), "utf-8")
 
-    def _copy_folder(self, source: Path, destination: Path) -> None:
+    def _copy_folder(self, descriptor: int, destination: Path) -> datetime:
+        """Copy the files of an open folder; return when the last of what was copied was changed.
+
+        No account but root can set that time, so a hand-in cannot be dated back. It is read after the
+        content: what is changed later was not copied.
+        """
+        source = Path(f"/proc/self/fd/{descriptor}")
+        owner = os.fstat(descriptor).st_uid
         destination.mkdir(parents=True)
+        changed, total = 0.0, 0
         for entry in itertools.islice(source.iterdir(), MOST_FILES):
             content, problem = read_regular(entry, NOTEBOOK_BYTES)
-            if problem is None:
-                (destination / entry.name).write_bytes(content)
-            else:
-                self.log.warning("%s is left out: %s", well_formed_name(entry.name), problem)
+            status = entry.lstat()
+            total += len(content)
+            if problem is None and self.check_owner and status.st_uid != owner:
+                problem = "it belongs to another account than its folder"
+            if problem is None and total > HAND_IN_BYTES:
+                problem = f"the hand-in is over {HAND_IN_BYTES >> 20} MiB"
+            if problem is not None:
+                self._leave_out(entry.name, problem)
+                continue
+            (destination / entry.name).write_bytes(content)
+            changed = max(changed, status.st_ctime)
+        changed = max(changed, os.fstat(descriptor).st_ctime)
+        return datetime.fromtimestamp(changed, UTC).replace(tzinfo=None)
 
 
 def collect_lab(instance: Instance, lab_id: str) -> list[str]:

@@ -6,6 +6,7 @@ What came is kept untouched in `received/`; what was dropped is listed with the 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -93,10 +94,8 @@ def read_regular(path: Path, largest: int) -> tuple[bytes, str | None]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        return (
-            b"",
-            "a link, which is not followed" if path.is_symlink() else f"cannot be opened ({error.strerror})",
-        )
+        link = error.errno == errno.ELOOP
+        return b"", "a link, which is not followed" if link else f"cannot be opened ({error.strerror})"
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)  # a folder cannot become a file object
@@ -113,7 +112,7 @@ def timestamp_problem(content: bytes) -> str | None:
     """Why nbgrader could not read this as a time, or None."""
     try:
         when = parse_utc(content.decode("ascii").strip())
-    except (ValueError, OverflowError, TypeError):
+    except (ValueError, ArithmeticError, TypeError):
         return "not a time"
     return None if 2000 <= when.year < 3000 else "not a time of this century"
 

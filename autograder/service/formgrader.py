@@ -11,8 +11,9 @@ from nbgrader.server_extensions.formgrader.base import BaseApiHandler, BaseHandl
 from nbgrader.server_extensions.formgrader.formgrader import FormgradeExtension
 from tornado import web
 
+from autograder.grade.collect import STUDENT
 from autograder.service.permissions import Role, role_of
-from autograder.service.queue import JobQueue
+from autograder.service.queue import JobQueue, QueueFull
 from autograder.service.safe_pages import GradingPageExporter, new_nonce, page_environment, policy
 
 STATIC = Path(__file__).parent / "static"
@@ -89,11 +90,14 @@ class _Queued(Guarded, BaseApiHandler):  # type: ignore[misc]
     @web.authenticated
     def post(self, *names: str) -> None:
         """Queue the command. The answer has the fields that formgrader's scripts read."""
-        if any(name.startswith("-") for name in names):
-            raise web.HTTPError(400, "a lab or student does not begin with a dash")
+        if any(STUDENT.fullmatch(name) is None for name in names):
+            raise web.HTTPError(400, "this is no name of a lab or student")
         queue: JobQueue = self.settings["course_queue"]
         command = [part.format(*names) for part in self.command]
-        job = queue.add(self.title.format(*names), command, self.current_user.username)
+        try:
+            job = queue.add(self.title.format(*names), command, self.current_user.username)
+        except QueueFull as error:
+            raise web.HTTPError(503, str(error)) from error
         before = queue.before(job)
         log = f"queued: {job.title}, {'starts now' if before == 0 else f'{before} before it'}"
         self.write(json.dumps({"success": True, "queued": job.number, "error": None, "log": log}))

@@ -26,6 +26,14 @@ SHOWN = 4_000
 """Characters of a command's output that are kept, from its end."""
 
 
+MOST_WAITING = 1_000
+"""More than a class hands in for one lab."""
+
+
+class QueueFull(Exception):
+    """No further job is taken until some have ended."""
+
+
 class State(StrEnum):
     """Where a job is."""
 
@@ -88,10 +96,15 @@ class JobQueue:
                 await self._task
 
     def add(self, title: str, command: list[str], who: str) -> Job:
-        """Queue a command, or return the waiting job that is the same: a second click changes nothing."""
+        """Queue a command, or return the waiting job that is the same: a second click changes nothing.
+
+        Raises QueueFull when more than `MOST_WAITING` jobs wait.
+        """
         for job in self.jobs:
             if job.state is State.WAITING and job.command == command:
                 return job
+        if sum(job.open for job in self.jobs) >= MOST_WAITING:
+            raise QueueFull(f"{MOST_WAITING} jobs are waiting already")
         number = max((job.number for job in self.jobs), default=0) + 1
         job = Job(number, title, command, who, _now())
         self.jobs.append(job)
@@ -119,15 +132,19 @@ class JobQueue:
     async def _run(self, job: Job) -> None:
         job.state, job.started = State.RUNNING, _now()
         self._save()
-        process = await asyncio.create_subprocess_exec(
-            *self.command_line(job.command),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            cwd=ROOT,
-            env=_environment(),
-            start_new_session=True,
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self.command_line(job.command),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                cwd=ROOT,
+                env=_environment(),
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:  # one bad job must not stop those behind it
+            self._end(job, State.FAILED, f"could not be started: {error}")
+            return
         try:
             output = (await process.communicate())[0].decode(errors="replace")
         except asyncio.CancelledError:
@@ -135,9 +152,10 @@ class JobQueue:
                 os.killpg(process.pid, signal.SIGTERM)
             await process.wait()
             raise
-        job.text = output[-SHOWN:].strip()
-        job.state = State.DONE if process.returncode == 0 else State.FAILED
-        job.ended = _now()
+        self._end(job, State.DONE if process.returncode == 0 else State.FAILED, output)
+
+    def _end(self, job: Job, state: State, text: str) -> None:
+        job.state, job.text, job.ended = state, text[-SHOWN:].strip(), _now()
         self._save()
 
     def _save(self) -> None:

@@ -13,6 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -39,6 +40,8 @@ from hub_config.site import SITE_VARIABLE, Site
 SHARED = Path(os.environ.get("COURSE_OPT", "/opt/model-compression-course"))
 NOBODY = 65534
 START_SECONDS = 60
+HUB_FILES = ("hub/jupyterhub.sqlite", "hub/cookie_secret", "hub/log")
+"""What the Hub itself remembers between runs."""
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -64,8 +67,9 @@ def hub(port: int, fresh: bool, demo: bool, prefix: str, folder: Path | None) ->
     """Serve the course at http://127.0.0.1:PORT with two students, an assistant and an instructor."""
     unix = os.geteuid() == 0
     state = folder.resolve() if folder else state_folder(unix)
-    state.mkdir(parents=True, exist_ok=True)
-    with (state / "lock").open("w") as lock:
+    (state / "hub").mkdir(parents=True, exist_ok=True, mode=0o700)
+    # in a closed folder: whoever can open a file can hold its lock
+    with (state / "hub" / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -73,9 +77,16 @@ def hub(port: int, fresh: bool, demo: bool, prefix: str, folder: Path | None) ->
         end_earlier_run(state, unix)
         require_free(port)
         if fresh:
-            for name in ("homes", "hub", "exchange", "course"):
-                shutil.rmtree(state / name, ignore_errors=True)
+            for name in ("homes", "exchange", "course", *HUB_FILES):
+                _remove(state / name)
         serve(state, port, demo=demo, prefix=prefix, unix=unix)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def state_folder(unix: bool) -> Path:
@@ -91,6 +102,7 @@ def end_earlier_run(state: Path, unix: bool) -> None:
         count = processes.end_all(left, patience=5)
         console.print(f"an earlier run was not stopped properly: {count} processes of it were ended")
     if unix:
+        processes.end_accounts(accounts.numbers_of(state))
         accounts.remove_accounts(state)
 
 
@@ -111,6 +123,7 @@ def serve(state: Path, port: int, *, demo: bool, prefix: str, unix: bool) -> Non
         while started.poll() is None:
             time.sleep(1)
             processes.remember(state / "processes.json")
+            processes.reap(own=started.pid)
         raise HubError(f"the Hub ended by itself; its last words are in {state / 'hub' / 'log'}")
     except Stopped:
         console.print("stopping")
@@ -142,12 +155,11 @@ def prepare(
     passwords = dict.fromkeys(people, password)
     if unix:
         # the course's account comes first: its number must not change when people are added
-        homes = {account: state / "course"} | {name: state / "homes" / name for name in people}
+        homes = {account: state / "course" / "home"} | {name: state / "homes" / name for name in people}
         passwords = accounts.make_accounts(homes, state)
     prepare_exchange(state / "exchange", account)
     say("copying the course")
     checkout, instance = prepare_course(state, account, demo, console.print)
-    service_port, hub_port, proxy_port = free_ports(3)
     site = Site(
         students_environment=str((ROOT / ".venv").resolve()),
         staff_environment=str(checkout / ".venv-staff"),
@@ -159,8 +171,13 @@ def prepare(
         instructors=instructors,
         assistants=assistants,
         students=students,
-        service_port=service_port,
+        service_port=0,
     )
+    say("building and publishing the labs")
+    publish(site)
+    # last, so that nobody can take them before the Hub does
+    service_port, hub_port, proxy_port = free_ports(3)
+    site = replace(site, service_port=service_port)
     drop = (
         ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs"]
         if unix
@@ -170,8 +187,6 @@ def prepare(
     Settings(port, hub_port, proxy_port, [*drop, *proxy], str(state / "homes"), password).write(
         state / "hub" / "settings.json"
     )
-    say("building and publishing the labs")
-    publish(site)
     return site, passwords
 
 
@@ -189,7 +204,10 @@ def start(state: Path) -> subprocess.Popen[bytes]:
         "--config",
         str(ROOT / "hub_config" / "local" / "jupyterhub_config.py"),
     ]
-    with (state / "hub" / "log").open("ab") as log:
+    log_file = state / "hub" / "log"
+    log_file.touch(mode=0o600)
+    log_file.chmod(0o600)
+    with log_file.open("ab") as log:
         return subprocess.Popen(
             command,
             cwd=state / "hub",
@@ -252,8 +270,8 @@ def stop(state: Path, started: subprocess.Popen[bytes] | None, unix: bool) -> No
     processes.end_all(processes.descendants(), patience=1.5)
     processes.reap()
     if unix:
-        stray = processes.left_behind(state / "none", accounts.numbers_of(state))
-        processes.end_all(stray, patience=0.5)
+        processes.end_accounts(accounts.numbers_of(state))
+        processes.reap()
         accounts.remove_accounts(state)
         remove_memory_groups()
     (state / "processes.json").unlink(missing_ok=True)

@@ -20,6 +20,8 @@ from hub_config.errors import HubError
 FIRST_NUMBER = 59_100
 """Account numbers begin here, above Debian's range for people and below those that systemd hands out."""
 
+NUMBERS = "numbers.json"
+
 
 def mark_of(state: Path) -> str:
     """The comment that tells this Hub's accounts from everybody else's."""
@@ -58,19 +60,27 @@ def remove_accounts(state: Path) -> list[str]:
 
 
 def numbers_of(state: Path) -> set[int]:
-    """The account numbers that this Hub has now."""
-    return {entry.pw_uid for entry in pwd.getpwall() if entry.pw_gecos == mark_of(state)}
+    """The account numbers of this Hub: those that it has now, and those that earlier runs had and nobody has."""
+    entries = {entry.pw_uid: entry.pw_gecos for entry in pwd.getpwall()}
+    mine = {number for number, comment in entries.items() if comment == mark_of(state)}
+    return mine | {number for number in _known_numbers(state).values() if number not in entries}
 
 
 def _choose_numbers(names: list[str], state: Path) -> dict[str, int]:
     """The number of each name: the one it had before, because its home belongs to it, or a free one."""
-    file = state / "numbers.json"
-    known: dict[str, int] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    known = _known_numbers(state)
     taken = {entry.pw_uid for entry in pwd.getpwall()} | set(known.values())
+    # homes of another Hub whose accounts are gone until it starts again
+    taken |= {home.stat().st_uid for home in state.parent.glob("*/homes/*")}
     free = (number for number in itertools.count(FIRST_NUMBER) if number not in taken)
     numbers = {name: known[name] if name in known else next(free) for name in names}
-    file.write_text(json.dumps(known | numbers), "utf-8")
+    (state / NUMBERS).write_text(json.dumps(known | numbers), "utf-8")
     return numbers
+
+
+def _known_numbers(state: Path) -> dict[str, int]:
+    file = state / NUMBERS
+    return json.loads(file.read_text("utf-8")) if file.is_file() else {}
 
 
 def _exists(name: str) -> bool:

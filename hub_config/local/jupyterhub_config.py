@@ -16,6 +16,10 @@ site = Site.read(Path(os.environ[SITE_VARIABLE]))
 settings = Settings.read(Path(os.environ[SITE_VARIABLE]).with_name("settings.json"))
 state = Path(os.environ[SITE_VARIABLE]).parent
 configure(c, site)
+for service in c.JupyterHub.services:
+    # not into the Hub's log, which the service's account would then hold open
+    script = f'umask 077; exec "$@" > "$HOME/{service["name"]}.log" 2>&1'
+    service["command"] = ["/bin/sh", "-c", script, "sh", *service["command"]]
 
 c.JupyterHub.bind_url = f"http://127.0.0.1:{settings.port}"
 c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{settings.hub_port}"

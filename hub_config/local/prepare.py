@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 from autograder.course import COURSE_ID
+from autograder.grade.intake import read_regular
+from autograder.report.neutral import neutral_text
 from hub_config.course_copy import copy_checkout, give_to
 from hub_config.errors import HubError
 from hub_config.site import Site
@@ -40,74 +43,89 @@ def prepare_course(state: Path, account: str, demo: bool, say: Say) -> tuple[Pat
     With `demo`, the instance is the one that `make demo` graded.
     """
     name = "demo" if demo else "course"
-    if demo and not (ROOT / "build" / "demo" / "gradebook.db").is_file():
+    graded = ROOT / "build" / "demo"
+    if demo and not (graded / "gradebook.db").is_file():
         raise HubError(
             "there is no demonstration semester yet: run make demo first, or make hub without --demo"
         )
-    if not account:
-        instance = ROOT / "build" / name
-        instance.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _write_settings(instance, state, account)
-        return ROOT, instance
-    home = state / "course"
-    checkout = home / "checkout"
-    fresh = not checkout.exists()
+    checkout = state / "course" / "checkout" if account else ROOT
+    instance = checkout / "build" / name
+    if account:
+        _copy_for(account, checkout, say)
+        if demo:
+            _hand_over(graded, instance, account)
+    settings = f'exchange = "{state / "exchange"}"\naccounts = "{"unix" if account else "shared"}"\n'
+    write = 'mkdir -p -m 700 "$0" && cat > "$0/instance.toml"'
+    as_course(account, checkout, ["/bin/sh", "-c", write, str(instance)], settings)
+    return checkout, instance
+
+
+def _copy_for(account: str, checkout: Path, say: Say) -> None:
+    """The copy, closed to its account until it is whole: root must not follow what somebody puts there."""
+    folder = checkout.parent
+    os.chown(folder, 0, 0)
+    if not checkout.exists():
+        folder.chmod(0o700)
     if not copy_checkout(ROOT, checkout):
         say(
             f"the course's own copy in {checkout} was made from other files than these; --fresh makes it anew"
         )
-    instance = checkout / "build" / name
-    if demo and _summary(instance) != _summary(ROOT / "build" / "demo"):
-        shutil.rmtree(instance, ignore_errors=True)
-        shutil.copytree(ROOT / "build" / "demo", instance, symlinks=True)
-        fresh = True
-    elif not instance.exists():
-        instance.mkdir()
-        fresh = True
-    if fresh:
-        # only now: later the folder is the account's, and root must not follow what lies there
-        _write_settings(instance, state, account)
-        give_to(account, home)
-    return checkout, instance
+    elif checkout.stat().st_uid == 0:
+        give_to(account, checkout)
+    os.chown(folder, 0, pwd.getpwnam(account).pw_gid)
+    folder.chmod(0o710)
+
+
+def _hand_over(graded: Path, instance: Path, account: str) -> None:
+    """Replace the served semester by the one that was graded, unless it is the same one."""
+    if _summary(instance) == _summary(graded):
+        return
+    incoming = instance.parent.parent.parent / "incoming"
+    shutil.rmtree(incoming, ignore_errors=True)
+    shutil.copytree(graded, incoming, symlinks=True)
+    give_to(account, incoming)
+    replace = 'rm -rf "$1" && cp -a "$0" "$1"'
+    as_course(account, instance.parent, ["/bin/sh", "-c", replace, str(incoming), str(instance)])
+    shutil.rmtree(incoming)
 
 
 def _summary(instance: Path) -> bytes:
     """What tells one demonstration semester from another."""
-    file = instance / "summary.json"
-    return file.read_bytes() if file.is_file() else b""
-
-
-def _write_settings(instance: Path, state: Path, account: str) -> None:
-    file = instance / "instance.toml"
-    file.write_text(
-        f'exchange = "{state / "exchange"}"\naccounts = "{"unix" if account else "shared"}"\n', "utf-8"
-    )
+    return read_regular(instance / "summary.json", 1 << 20)[0]
 
 
 def publish(site: Site) -> None:
     """Build and publish every lab that students cannot fetch yet. Raises HubError."""
     course = [f"{site.staff_environment}/bin/python", "-m", "autograder"]
+    checkout = Path(site.checkout)
     for lab in sorted((ROOT / "release").iterdir()):
         if (Path(site.exchange) / COURSE_ID / "outbound" / lab.name).is_dir():
             continue
         if not (Path(site.instance) / "bundle" / f"{lab.name}.json").is_file():
-            _as_course(site, [*course, "build", lab.name, "--no-execute"])
-        _as_course(site, [*course, "release", lab.name, "--instance", site.instance])
+            as_course(site.course_account, checkout, [*course, "build", lab.name, "--no-execute"])
+        as_course(site.course_account, checkout, [*course, "release", lab.name, "--instance", site.instance])
 
 
-def _as_course(site: Site, command: list[str]) -> None:
-    change = [
-        "setpriv", f"--reuid={site.course_account}", f"--regid={site.course_account}", "--init-groups",
-    ] if site.course_account else []  # fmt: skip
-    home = str(Path(site.checkout).parent) if site.course_account else os.environ["HOME"]
+def as_course(account: str, folder: Path, command: list[str], text: str = "") -> None:
+    """Run a command in a folder under the course's account. Raises HubError.
+
+    It gets a session of its own: a program with root's terminal could type into it.
+    """
+    change = ["setpriv", f"--reuid={account}", f"--regid={account}", "--init-groups"] if account else []
     environment = {
         "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
-        "HOME": home,
+        "HOME": pwd.getpwnam(account).pw_dir if account else os.environ["HOME"],
         "LANG": "C.UTF-8",
         "OMP_NUM_THREADS": "1",
     }
     done = subprocess.run(
-        [*change, *command], capture_output=True, text=True, cwd=site.checkout, env=environment
+        [*change, *command],
+        input=text.encode(),
+        capture_output=True,
+        cwd=folder,
+        env=environment,
+        start_new_session=True,
     )
     if done.returncode != 0:
-        raise HubError(f"{' '.join(command[2:5])} failed: {(done.stderr or done.stdout).strip()[-1500:]}")
+        said = neutral_text((done.stderr or done.stdout).decode(errors="replace")).strip()
+        raise HubError(f"{' '.join(command[2:5])} failed: {said[-1500:]}")

@@ -123,6 +123,31 @@ def test_the_homes_of_others_and_the_hubs_secrets_cannot_be_read(state: Path) ->
 
 
 @needs_root
+def test_a_server_does_not_hold_the_hubs_log(state: Path) -> None:
+    """The log names where each hand-in lies; what a server holds open it can read again by /proc."""
+    with hub_in(state) as hub:
+        code = "import os; print([os.readlink(f'/proc/{os.getppid()}/fd/{n}') for n in (1, 2)])"
+        log = str(hub.home("student1") / ".jupyter-server.log")
+        assert run_in_kernel(Session(hub, "student1"), "student1", code) == f"{[log, log]}\n"
+        assert (hub.state / "hub" / "log").stat().st_mode & 0o077 == 0
+
+
+@needs_root
+def test_a_process_that_forks_faster_than_it_is_listed_is_ended(state: Path) -> None:
+    bomb = "import os, time\nwhile True:\n    if os.fork(): os._exit(0)\n    time.sleep(0.005)"
+    code = (
+        f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {bomb!r}], start_new_session=True)"
+    )
+    with hub_in(state) as hub:
+        number = pwd.getpwnam(f"{PREFIX}student1").pw_uid
+        run_in_kernel(Session(hub, "student1"), "student1", code)
+        hub.stop()
+    # numbers may be gone from the table of accounts, so processes are asked
+    alive = [process for process in psutil.process_iter() if process.uids().real == number]
+    assert [process for process in alive if process.status() != psutil.STATUS_ZOMBIE] == []
+
+
+@needs_root
 def test_a_server_cannot_have_more_memory_than_its_limit(state: Path) -> None:
     with hub_in(state) as hub:
         if "control group" not in hub.output:

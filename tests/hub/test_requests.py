@@ -71,6 +71,17 @@ def test_an_assistant_is_refused(session: Callable[[str], Session], method: str,
     assert answer.status_code == 403, (answer.status_code, answer.text[:300])
 
 
+@pytest.mark.parametrize("lab", ["%00", "--instance=x", "a%0Ab", "%2e%2e", "x" * 200, "*"])
+def test_a_name_that_is_none_is_refused_before_it_is_queued(
+    session: Callable[[str], Session], lab: str
+) -> None:
+    assert session("ta1").send("POST", f"/formgrader/api/assignment/{lab}/collect").status_code in (
+        400,
+        403,
+        404,
+    )
+
+
 def test_an_assistant_may_look_and_grade(session: Callable[[str], Session]) -> None:
     for path in ("/formgrader/manage_assignments", "/formgrader/api/assignments", "/formgrader/api/queue"):
         assert session("ta1").send("GET", path).status_code == 200

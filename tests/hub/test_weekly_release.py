@@ -48,7 +48,10 @@ def test_an_instructor_edits_a_percent_notebook_as_a_notebook(
     hub: RunningHub, people: Person, look: Look, source: Path
 ) -> None:
     page = people("instructor1").new_page()
-    page.goto(f"{hub.url}/services/course/lab/tree/source/{LAB}/{NOTEBOOK}.py?factory=Notebook")
+    page.goto(f"{hub.url}/services/course/lab/tree/source/{LAB}?reset")
+    page.locator(".jp-DirListing-item", has_text=f"{NOTEBOOK}.py").click(button="right", timeout=90_000)
+    page.get_by_role("menuitem", name="Open With").hover()
+    page.get_by_role("menuitem", name="Notebook", exact=True).click()
     page.locator(".jp-Notebook").wait_for(timeout=90_000)
     title = page.locator(".jp-MarkdownCell").first
     expect(title).to_contain_text("Dynamic quantization", timeout=60_000)
@@ -72,6 +75,7 @@ def test_the_instructor_builds_looks_and_is_stopped_without_an_erratum(
     hub: RunningHub, people: Person, look: Look
 ) -> None:
     page = open_terminal(people("instructor1"), f"{hub.url}/services/course")
+    look(page, "17-instructor-terminal")
     checkout = hub.state / "course" / "checkout"
     text = run_line(page, checkout, "course build Lab-3.1 --no-execute")
     assert "release in" in text, text

@@ -46,7 +46,8 @@ def hand_in(inbound: Path, mini: MiniLab, student: str, owner: str, when: dateti
     nbformat.write(mini.reference(), folder / "01-Scale.ipynb")
     (folder / TIMESTAMP).write_text(stamp)
     (folder / "submission_secret.txt").write_text("0" * 128)
-    give(folder, owner)
+    for path in (folder, *folder.iterdir()):
+        give(path, owner)
     return folder
 
 
@@ -99,7 +100,15 @@ def test_a_folder_that_is_a_link_is_no_hand_in(exchange: Path, fresh_mini: MiniL
 
 
 @pytest.mark.parametrize(
-    "name", ["x+{lab}+no time+a", "../x+{lab}+2027-01-01 00:00:00 UTC+a", "+{lab}+y", "a b+{lab}+1+2"]
+    "name",
+    [
+        "x+{lab}+no time+a",
+        "x+{lab}+99999999999920269999999999999m_NaN68+a",
+        "x+{lab}+0001-01-01 00:00:00.0 UTC+a",
+        "../x+{lab}+2027-01-01 00:00:00 UTC+a",
+        "+{lab}+y",
+        "a b+{lab}+1+2",
+    ],
 )
 def test_a_folder_with_an_odd_name_keeps_nobody_waiting(
     exchange: Path, fresh_mini: MiniLab, name: str
@@ -118,6 +127,43 @@ def test_a_time_that_was_made_up_counts_as_of_the_disk(
     text = (fresh_mini.instance.submitted / STUDENT / fresh_mini.lab.id / TIMESTAMP).read_text()
     counted = datetime.strptime(text, "%Y-%m-%d %H:%M:%S.%f UTC")
     assert abs(counted - now()) < timedelta(minutes=1)
+
+
+def test_work_that_is_changed_in_place_counts_as_of_the_change(exchange: Path, fresh_mini: MiniLab) -> None:
+    """The folder's own time stays when a file in it is written again."""
+    folder = hand_in(exchange, fresh_mini, STUDENT, STUDENT, now() - timedelta(days=2))
+    collect_lab(fresh_mini.instance, fresh_mini.lab.id)
+    record = fresh_mini.instance.submitted / STUDENT / fresh_mini.lab.id / TIMESTAMP
+    first = record.read_text()
+    (folder / "01-Scale.ipynb").write_bytes((folder / "01-Scale.ipynb").read_bytes() + b" ")
+    shutil.rmtree(record.parent)
+    collect_lab(fresh_mini.instance, fresh_mini.lab.id)
+    assert record.read_text() > first
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file somebody else's")
+def test_a_file_that_somebody_else_put_into_a_hand_in_is_left_out(
+    exchange: Path, fresh_mini: MiniLab
+) -> None:
+    folder = hand_in(exchange, fresh_mini, STUDENT, STUDENT)
+    for path in folder.iterdir():
+        give(path, STUDENT)
+    give(folder / "01-Scale.ipynb", OTHER)
+    collect_lab(fresh_mini.instance, fresh_mini.lab.id)
+    collected = fresh_mini.instance.submitted / STUDENT / fresh_mini.lab.id
+    assert sorted(path.name for path in collected.iterdir()) == ["submission_secret.txt", TIMESTAMP]
+
+
+def test_a_hand_in_has_an_end(exchange: Path, fresh_mini: MiniLab) -> None:
+    """Sparse files cost the student nothing."""
+    folder = hand_in(exchange, fresh_mini, STUDENT, STUDENT)
+    for number in range(12):
+        with (folder / f"sparse{number}").open("wb") as file:
+            file.truncate(19 << 20)
+        give(folder / f"sparse{number}", STUDENT)
+    collect_lab(fresh_mini.instance, fresh_mini.lab.id)
+    collected = fresh_mini.instance.submitted / STUDENT / fresh_mini.lab.id
+    assert sum(path.stat().st_size for path in collected.iterdir()) <= 110 << 20
 
 
 def test_an_honest_time_is_kept(exchange: Path, fresh_mini: MiniLab) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from autograder.service.queue import KEPT, JobQueue, State
+from autograder.service.queue import KEPT, MOST_WAITING, JobQueue, QueueFull, State
 
 
 def python(arguments: list[str]) -> list[str]:
@@ -60,6 +60,32 @@ def test_a_second_click_adds_nothing_and_a_failure_keeps_its_words(tmp_path: Pat
 
     run(work)
     assert [entry["who"] for entry in json.loads((tmp_path / "queue.json").read_text())] == ["ta1", "ta1"]
+
+
+def test_a_job_that_cannot_be_started_stops_none_behind_it(tmp_path: Path) -> None:
+    async def work() -> None:
+        queue = JobQueue(tmp_path / "queue.json", python)
+        bad = [queue.add("null", ["print(1)\0"], "ta1"), queue.add("long", ["#" * 300_000], "ta1")]
+        good = queue.add("good", ["print('good')"], "ta1")
+        queue.start()
+        await until(lambda: not good.open)
+        assert [job.state for job in bad] == [State.FAILED] * 2
+        assert all(job.text.startswith("could not be started") for job in bad)
+        assert good.text == "good"
+        await queue.stop()
+
+    run(work)
+
+
+def test_the_queue_has_an_end(tmp_path: Path) -> None:
+    async def work() -> None:
+        queue = JobQueue(tmp_path / "queue.json", python)
+        for number in range(MOST_WAITING):
+            queue.add("x", [str(number)], "ta1")
+        with pytest.raises(QueueFull):
+            queue.add("x", ["one more"], "ta1")
+
+    run(work)
 
 
 def test_a_restart_runs_what_was_running_again(tmp_path: Path) -> None:
