@@ -45,13 +45,14 @@ def student_lab(hub: RunningHub, people: Person) -> Path:
 
 
 def test_an_instructor_edits_a_percent_notebook_as_a_notebook(
-    hub: RunningHub, people: Person, look: Look, source: Path
+    hub: RunningHub, people: Person, look: Look, source: Path, student_lab: Path
 ) -> None:
+    assert student_lab.is_dir()  # the student has the lab before its erratum
     page = people("instructor1").new_page()
     page.goto(f"{hub.url}/services/course/lab/tree/source/{LAB}?reset")
     page.locator(".jp-DirListing-item", has_text=f"{NOTEBOOK}.py").click(button="right", timeout=90_000)
-    page.get_by_role("menuitem", name="Open With").hover()
-    page.get_by_role("menuitem", name="Notebook", exact=True).click()
+    page.locator(".lm-Menu-itemLabel", has_text="Open With").hover()
+    page.locator(".lm-Menu-itemLabel").get_by_text("Notebook", exact=True).last.click()
     page.locator(".jp-Notebook").wait_for(timeout=90_000)
     title = page.locator(".jp-MarkdownCell").first
     expect(title).to_contain_text("Dynamic quantization", timeout=60_000)
@@ -76,16 +77,15 @@ def test_the_instructor_builds_looks_and_is_stopped_without_an_erratum(
 ) -> None:
     page = open_terminal(people("instructor1"), f"{hub.url}/services/course")
     look(page, "17-instructor-terminal")
-    checkout = hub.state / "course" / "checkout"
-    text = run_line(page, checkout, "course build Lab-3.1 --no-execute")
+    text = run_line(page, hub.instance, "course build Lab-3.1 --no-execute")
     assert "release in" in text, text
-    text = run_line(page, checkout, "COLUMNS=200 course release --week 1 --dry-run")
+    text = run_line(page, hub.instance, "COLUMNS=200 course release --week 1 --dry-run")
     assert "erratum: 03-Dynamic_Quantization cell" in text and "--erratum" in text
     published = hub.state / "exchange" / "model-compression" / "outbound" / LAB / f"{NOTEBOOK}.ipynb"
     assert NEW not in published.read_text("utf-8")
-    text = run_line(page, checkout, "course release --week 1")
+    text = run_line(page, hub.instance, "course release --week 1")
     assert "differs from what students have" in text and NEW not in published.read_text("utf-8")
-    text = run_line(page, checkout, "course release --week 1 --erratum 'The title was wrong.'")
+    text = run_line(page, hub.instance, "course release --week 1 --erratum 'The title was wrong.'")
     assert NEW in published.read_text("utf-8"), text
     assert "The title was wrong." in (published.parent / "ERRATA.md").read_text("utf-8")
     look(page, "17-instructor-releases")
