@@ -34,7 +34,9 @@ def remove(path: Path) -> None:
 
 def main() -> None:
     """Remove environments, builds, caches and, as root, the folder under /opt."""
-    remove(OPT / hashlib.sha256(str(ROOT).encode()).hexdigest()[:12])
+    name = hashlib.sha256(str(ROOT).encode()).hexdigest()[:12]
+    remove(OPT / name)
+    remove(OPT / f"{name}-hub")
     if OPT.is_dir() and not any(OPT.iterdir()):
         remove(OPT)
     for name in [".venv", *CREATED]:

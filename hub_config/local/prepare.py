@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 from autograder.course import COURSE_ID
 from autograder.grade.intake import read_regular
-from autograder.report.neutral import neutral_text
+from hub_config.as_course import WRITE_SETTINGS, as_course
 from hub_config.course_copy import copy_checkout, give_to
 from hub_config.errors import HubError
 from hub_config.site import Site
@@ -55,8 +54,7 @@ def prepare_course(state: Path, account: str, demo: bool, say: Say) -> tuple[Pat
         if demo:
             _hand_over(graded, instance, account)
     settings = f'exchange = "{state / "exchange"}"\naccounts = "{"unix" if account else "shared"}"\n'
-    write = 'mkdir -p -m 700 "$0" && cat > "$0/instance.toml"'
-    as_course(account, checkout, ["/bin/sh", "-c", write, str(instance)], settings)
+    as_course(account, checkout, ["/bin/sh", "-c", WRITE_SETTINGS, str(instance)], settings)
     return checkout, instance
 
 
@@ -104,28 +102,3 @@ def publish(site: Site) -> None:
         if not (Path(site.instance) / "bundle" / f"{lab.name}.json").is_file():
             as_course(site.course_account, checkout, [*course, "build", lab.name, "--no-execute"])
         as_course(site.course_account, checkout, [*course, "release", lab.name, "--instance", site.instance])
-
-
-def as_course(account: str, folder: Path, command: list[str], text: str = "") -> None:
-    """Run a command in a folder under the course's account. Raises HubError.
-
-    It gets a session of its own: a program with root's terminal could type into it.
-    """
-    change = ["setpriv", f"--reuid={account}", f"--regid={account}", "--init-groups"] if account else []
-    environment = {
-        "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
-        "HOME": pwd.getpwnam(account).pw_dir if account else os.environ["HOME"],
-        "LANG": "C.UTF-8",
-        "OMP_NUM_THREADS": "1",
-    }
-    done = subprocess.run(
-        [*change, *command],
-        input=text.encode(),
-        capture_output=True,
-        cwd=folder,
-        env=environment,
-        start_new_session=True,
-    )
-    if done.returncode != 0:
-        said = neutral_text((done.stderr or done.stdout).decode(errors="replace")).strip()
-        raise HubError(f"{' '.join(command[2:5])} failed: {said[-1500:]}")

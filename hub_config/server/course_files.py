@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
+from hub_config.as_course import WRITE_SETTINGS, as_course
 from hub_config.server.configuration import ROOT
 from hub_config.server.settings import Settings
 
@@ -18,6 +19,15 @@ def same_text(file: Path, text: str) -> bool:
     return file.is_file() and file.read_text("utf-8") == text
 
 
+BRING_OVER = """umask 077
+mkdir -p build
+test -d "$0" && ! test -e "$1" && mv "$0" "$1"
+mkdir -p "$1"
+chmod 700 build "$1"
+"""
+"""Shell: the instance of the old checkout, if there is one, becomes that of the new one."""
+
+
 def make_instance(settings: Settings) -> None:
     """The instance in the checkout. After an update it comes from the old checkout beside the new one.
 
@@ -25,12 +35,8 @@ def make_instance(settings: Settings) -> None:
     """
     course = settings.course
     old = course.checkout.with_name("checkout.old") / "build" / "course"
-    for folder in (course.instance.parent, course.instance):
-        if folder == course.instance and not folder.exists() and old.is_dir():
-            old.rename(folder)
-        folder.mkdir(exist_ok=True, mode=0o700)
-        folder.chmod(0o700)
-        shutil.chown(folder, course.account, course.account)
+    command = ["/bin/sh", "-c", BRING_OVER, str(old), str(course.instance)]
+    as_course(course.account, course.checkout, command)
 
 
 def write_instance_settings(settings: Settings, dry: bool = False) -> bool:
@@ -45,12 +51,7 @@ def write_instance_settings(settings: Settings, dry: bool = False) -> bool:
     file = course.instance / "instance.toml"
     if dry or same_text(file, text):
         return same_text(file, text)
-    fresh = file.with_name("instance.toml.new")
-    fresh.unlink(missing_ok=True)
-    fresh.touch(0o600)
-    fresh.write_text(text, "utf-8")
-    shutil.chown(fresh, course.account, course.account)
-    fresh.rename(file)
+    as_course(course.account, course.checkout, ["/bin/sh", "-c", WRITE_SETTINGS, str(course.instance)], text)
     return True
 
 

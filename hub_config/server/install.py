@@ -124,8 +124,8 @@ def _copy(settings: Settings) -> None:
         if not (ROOT / name).exists():
             raise HubError(f"{ROOT / name} is missing: run python3.11 scripts/setup.py there first")
     copy_checkout(ROOT, settings.course.checkout)
-    make_instance(settings)
     give_to(settings.course.account, Path(settings.course.home))
+    make_instance(settings)
 
 
 def _exchange_is_ready(exchange: Path) -> bool:

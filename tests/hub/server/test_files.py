@@ -8,6 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from autograder.course import Instance
+from hub_config.as_course import as_course
 from hub_config.errors import HubError
 from hub_config.server import backups, course_files
 from hub_config.server.backups import remove_old, take_backup
@@ -24,7 +26,7 @@ from tests.hub.server.deployment import Deployment
 @pytest.fixture(autouse=True)
 def no_other_account(monkeypatch: pytest.MonkeyPatch) -> None:
     """The course's account is whoever runs the tests."""
-    monkeypatch.setattr(course_files.shutil, "chown", lambda *_: None)
+    monkeypatch.setattr(course_files, "as_course", lambda _, *rest: as_course("", *rest))
 
 
 def test_update_keeps_grades(deployment: Deployment) -> None:
@@ -42,8 +44,6 @@ def test_instance_settings_name_gradebook_and_exchange(deployment: Deployment) -
     assert not write_instance_settings(deployment.settings, dry=True)
     write_instance_settings(deployment.settings)
     assert write_instance_settings(deployment.settings, dry=True)
-    from autograder.course import Instance
-
     instance = Instance(deployment.settings.course.instance)
     assert instance.gradebook_url == deployment.settings.databases.gradebook
     assert str(instance.exchange) == deployment.settings.course.exchange
