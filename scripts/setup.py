@@ -30,6 +30,7 @@ IS_ROOT = os.name == "posix" and os.geteuid() == 0
 TORCH_INDEX = os.environ.get("TORCH_INDEX_URL", "")
 SERVERS = Path("/usr/lib/postgresql")
 CLUSTER_SETTING = Path("/etc/postgresql-common/createcluster.d/course-tests.conf")
+POLICY = Path("/usr/sbin/policy-rc.d")
 TEST_PACKAGES = {"chromium": "chromium", "nginx": "nginx-light", "systemd-analyze": "systemd"}
 SYSTEM_PACKAGES = {"bwrap": "bubblewrap", "setpriv": "util-linux", "prlimit": "util-linux"}
 
@@ -99,7 +100,7 @@ def check_test_packages() -> None:
         missing.append("postgresql")
     missing += [package for tool, package in TEST_PACKAGES.items() if shutil.which(tool) is None]
     if missing and IS_ROOT and shutil.which("apt-get") is not None:
-        with no_database_cluster():
+        with no_servers():
             install_system(missing)
         return
     stamp = Stamp(ROOT / ".venv-staff" / "course-stamp.json")
@@ -110,13 +111,19 @@ def check_test_packages() -> None:
 
 
 @contextlib.contextmanager
-def no_database_cluster() -> Iterator[None]:
-    """Keep Debian's package of PostgreSQL from making and starting a server: the tests start their own."""
+def no_servers() -> Iterator[None]:
+    """Keep Debian's packages from starting servers, and PostgreSQL's from making one: the tests start their own."""
     CLUSTER_SETTING.parent.mkdir(parents=True, exist_ok=True)
     CLUSTER_SETTING.write_text("create_main_cluster = off\n")
+    own_policy = not POLICY.exists()
+    if own_policy:
+        POLICY.write_text("#!/bin/sh\nexit 101\n")  # what Debian's packages ask before they start a service
+        POLICY.chmod(0o755)
     try:
         yield
     finally:  # a server that an administrator installs later is no business of the tests
+        if own_policy:
+            POLICY.unlink()
         CLUSTER_SETTING.unlink()
         if not any(CLUSTER_SETTING.parent.iterdir()):
             CLUSTER_SETTING.parent.rmdir()

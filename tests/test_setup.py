@@ -87,13 +87,14 @@ def test_root_gets_the_tests_packages_without_a_database_server(
     monkeypatch.setattr(setup_module, "IS_ROOT", True)
     monkeypatch.setattr(setup_module, "SERVERS", tmp_path)
     monkeypatch.setattr(setup_module, "CLUSTER_SETTING", setting)
+    monkeypatch.setattr(setup_module, "POLICY", tmp_path / "policy-rc.d")
     monkeypatch.setattr(
         setup_module, "install_system", lambda packages: seen.append((packages, setting.read_text()))
     )
     monkeypatch.setattr(setup_module.shutil, "which", lambda tool: f"/usr/bin/{tool}")
     setup_module.check_test_packages()
     assert len(seen) == 1 and "postgresql" in seen[0][0] and seen[0][1] == "create_main_cluster = off\n"
-    assert not setting.parent.exists()
+    assert not setting.parent.exists() and not (tmp_path / "policy-rc.d").exists()
 
 
 def test_anyone_else_is_told_once(
