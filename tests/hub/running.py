@@ -18,6 +18,8 @@ from autograder.course import ROOT
 from hub_config.local import accounts, processes
 from hub_config.ports import free_ports
 
+PREFIX = f"test{os.getpid() % 1000}-"
+"""Not the same for two runs at once: accounts belong to the whole machine."""
 READY = "memory limit:"
 ROW = re.compile(r"│ (\S+) +│ (\S{12}) +│ (?:student|assistant|instructor) ")
 
@@ -25,7 +27,7 @@ ROW = re.compile(r"│ (\S+) +│ (\S{12}) +│ (?:student|assistant|instructor)
 class RunningHub:
     """One launcher. `prefix` is before every account's name; `passwords` are those it printed."""
 
-    def __init__(self, state: Path, *options: str, prefix: str = "hubtest-", port: int = 0) -> None:
+    def __init__(self, state: Path, *options: str, prefix: str = PREFIX, port: int = 0) -> None:
         self.state, self.prefix = state, prefix
         self.port = port or free_ports(1)[0]
         self.log = state.with_suffix(".out")

@@ -29,7 +29,8 @@ from tests.hub.running import RunningHub, state_folder
 
 pytestmark = pytest.mark.timeout(600)
 
-PREFIX = "hublife-"
+PREFIX = f"life{os.getpid() % 1000}-"
+"""Not the same for two runs at once: accounts belong to the whole machine."""
 
 
 @pytest.fixture(scope="module")
