@@ -81,6 +81,7 @@ def run_in_kernel(session: Session, name: str, code: str, seconds: float = 60) -
             printed += message["content"]["text"]
         if message["msg_type"] == "error":
             printed += message["content"]["ename"]
-        if message["msg_type"] == "execute_reply":
+        # the reply may overtake what was printed; idle comes last on the channel of outputs
+        if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
             channel.close()
             return printed
