@@ -7,8 +7,10 @@ token, is left as JupyterHub has it: report activity, let its own user in. It ne
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
+from autograder.service.permissions import ASSISTANTS, INSTRUCTORS, STUDENTS
 from hub_config.site import Site
 
 SERVICE = "course"
@@ -31,15 +33,15 @@ def _people(c: Any, site: Site) -> None:
     # JupyterHub's default lets in whoever was listed once
     c.Authenticator.allow_existing_users = False
     c.JupyterHub.load_groups = {
-        "instructors": {"users": site.instructors},
-        "assistants": {"users": site.assistants},
-        "students": {"users": site.students},
+        INSTRUCTORS: {"users": site.instructors},
+        ASSISTANTS: {"users": site.assistants},
+        STUDENTS: {"users": site.students},
     }
     c.JupyterHub.load_roles = [
         {
             "name": "course-staff",
             "description": "grade in the course service",
-            "groups": ["instructors", "assistants"],
+            "groups": [INSTRUCTORS, ASSISTANTS],
             "scopes": [
                 f"access:services!service={SERVICE}",
                 f"read:services!service={SERVICE}",
@@ -49,7 +51,7 @@ def _people(c: Any, site: Site) -> None:
         {
             "name": "class-administration",
             "description": "see who is there, start and stop servers, without entering them",
-            "groups": ["instructors"],
+            "groups": [INSTRUCTORS],
             "scopes": ["admin-ui", "list:users", "read:users:activity", "servers"],
         },
         {
@@ -58,14 +60,18 @@ def _people(c: Any, site: Site) -> None:
             "scopes": ["list:users", "read:users:activity", "read:servers", "delete:servers"],
         },
     ]
-    c.JupyterHub.default_url = _first_page
+    c.JupyterHub.default_url = first_page(f"/services/{SERVICE}/")
 
 
-def _first_page(handler: Any) -> str:
-    """Staff begin in the course service, students in their own server."""
-    user = handler.current_user
-    groups = {group.name for group in user.groups} if user else set()
-    return f"/services/{SERVICE}/" if groups & {"instructors", "assistants"} else ""
+def first_page(course: str) -> Callable[[Any], str]:
+    """Staff begin in the course service, which is at the address `course`, students in their own server."""
+
+    def choose(handler: Any) -> str:
+        user = handler.current_user
+        groups = {group.name for group in user.groups} if user else set()
+        return course if groups & {INSTRUCTORS, ASSISTANTS} else ""
+
+    return choose
 
 
 def _services(c: Any, site: Site, idle_seconds: int) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hub_config.hub import SERVICE, configure
+from hub_config.hub import SERVICE, configure, first_page
 from hub_config.server.secret_files import COOKIE, PROXY
 from hub_config.server.settings import Settings
 from hub_config.site import Site
@@ -61,21 +60,11 @@ def _addresses(c: Any, settings: Settings) -> None:
     c.ProxyWithTokenFile.token_file = f"{paths.secrets}/{PROXY}"
     c.ConfigurableHTTPProxy.should_start = False
     c.ConfigurableHTTPProxy.api_url = f"http://{LOOPBACK}:{ports.proxy_api}"
+    # with subdomains a service has a name of its own
     c.JupyterHub.default_url = first_page(f"https://{SERVICE}--service.{settings.domain}/services/{SERVICE}/")
     # a restarted Hub finds its servers again
     c.JupyterHub.cleanup_servers = False
     c.JupyterHub.log_level = "INFO"
-
-
-def first_page(course: str) -> Callable[[Any], str]:
-    """Staff begin in the course service, which has a name of its own here, students in their own server."""
-
-    def choose(handler: Any) -> str:
-        user = handler.current_user
-        groups = {group.name for group in user.groups} if user else set()
-        return course if groups & {"instructors", "assistants"} else ""
-
-    return choose
 
 
 def _logins(c: Any, settings: Settings) -> None:

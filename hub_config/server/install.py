@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from autograder.course import COURSE_ID
 from hub_config.course_copy import copy_checkout, give_to
 from hub_config.errors import HubError
 from hub_config.exchange import prepare_exchange
@@ -129,7 +130,7 @@ def _copy(settings: Settings) -> None:
 
 
 def _exchange_is_ready(exchange: Path) -> bool:
-    inbound = exchange / "model-compression" / "inbound"
+    inbound = exchange / COURSE_ID / "inbound"
     return exchange.is_dir() and exchange.stat().st_mode & 0o7777 == 0o1777 and inbound.is_dir()
 
 
