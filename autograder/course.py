@@ -51,8 +51,13 @@ class Course:
     labs: tuple[Lab, ...]
 
     def lab(self, name: str) -> Lab:
-        """The lab with this id, or whose id starts with it. Raises ConfigurationError with the list."""
-        matches = [lab for lab in self.labs if lab.id == name or lab.id.startswith(name)]
+        """The lab with this id, or whose id starts with it: Lab-3.1 is not Lab-3.10.
+
+        Raises ConfigurationError with the list.
+        """
+        matches = [
+            lab for lab in self.labs if lab.id.startswith(name) and not lab.id[len(name) :][:1].isdigit()
+        ]
         if len(matches) != 1:
             known = ", ".join(lab.id for lab in self.labs)
             raise ConfigurationError(f"unknown lab {name!r} in course.toml; the labs are: {known}")

@@ -1,12 +1,7 @@
-"""The measured checks of the quantization labs, as functions of a seed.
-
-Each measurement repeats what a grade cell measures, on inputs drawn with the seed, once for the
-reference and once for the naive baseline that must not pass. `course calibrate` runs it.
-"""
+"""The measured checks of Lab 3.1."""
 
 import math
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +11,18 @@ from torch import Tensor, nn
 from labkit import compat, data, evaluation, onnx_graph, ops, zoo
 from reference_impl.quantization.adaround import adaround
 from reference_impl.quantization.affine import affine_qparams, dequantize, quantize
+from reference_impl.quantization.calibration.entries import Measured, entry, mean
 from reference_impl.quantization.dynamic import DynamicQuantLinear
 from reference_impl.quantization.metrics import sqnr_db
 from reference_impl.quantization.observers import MSEObserver
 from reference_impl.quantization.onnx_export import nodes_to_exclude, quantize_onnx
 
-Measured = dict[str, dict[str, Any]]
 LAYERS = 13
 """Half of the classifier's 26 linear layers, drawn by the seed."""
 
 
-def _entry(
-    reference: float, baseline: float, limit: float, direction: str = "at_least", **more: str
-) -> dict[str, Any]:
-    return {"reference": reference, "baseline": baseline, "limit": limit, "direction": direction, **more}
-
-
 def _draw(names: list[str], count: int, generator: torch.Generator) -> list[str]:
     return [names[index] for index in torch.randperm(len(names), generator=generator)[:count]]
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
 
 
 def weight_grids(generator: torch.Generator) -> Measured:
@@ -53,11 +38,11 @@ def weight_grids(generator: torch.Generator) -> Measured:
             values.append(sqnr_db(weight, dequantize(codes, scale, zero_point, axis=axis)))
         stored += codes.numel() + 4 * scale.numel()
         original += 4 * weight.numel()
-    per_tensor, per_channel = _mean(ratios[None]), _mean(ratios[0])
+    per_tensor, per_channel = mean(ratios[None]), mean(ratios[0])
     return {
-        "gain of per-channel grids": _entry(per_channel - per_tensor, 0.0, 2.5, unit="dB"),
-        "ratio of per-channel grids": _entry(per_channel, per_tensor, 42.0, unit="dB"),
-        "times smaller, scales counted": _entry(original / stored, 1.0, 3.6),
+        "gain of per-channel grids": entry(per_channel - per_tensor, 0.0, 2.5, unit="dB"),
+        "ratio of per-channel grids": entry(per_channel, per_tensor, 42.0, unit="dB"),
+        "times smaller, scales counted": entry(original / stored, 1.0, 3.6),
     }
 
 
@@ -79,7 +64,7 @@ def activation_ranges(generator: torch.Generator) -> Measured:
             for bounds in (observer.bounds(), full)
         )
         gains.append(best - plain)
-    return {"gain over the full range at 4 bits": _entry(_mean(gains), 0.0, 2.5, unit="dB")}
+    return {"gain over the full range at 4 bits": entry(mean(gains), 0.0, 2.5, unit="dB")}
 
 
 def dynamic_layers(generator: torch.Generator) -> Measured:
@@ -106,11 +91,11 @@ def dynamic_layers(generator: torch.Generator) -> Measured:
             }
             for key, output in outputs.items():
                 ratios[key].append(sqnr_db(layer(x), output))
-    mean = {key: _mean(values) for key, values in ratios.items()}
+    average = {key: mean(values) for key, values in ratios.items()}
     return {
-        "gain over one scale for all": _entry(mean["token"] - mean["tensor"], 0.0, 1.5, unit="dB"),
-        "distance to PyTorch's own layer": _entry(
-            mean["token"] - mean["torch"], mean["six bits"] - mean["torch"], -1.0, unit="dB"
+        "gain over one scale for all": entry(average["token"] - average["tensor"], 0.0, 1.5, unit="dB"),
+        "distance to PyTorch's own layer": entry(
+            average["token"] - average["torch"], average["six bits"] - average["torch"], -1.0, unit="dB"
         ),
     }
 
@@ -144,9 +129,9 @@ def learned_rounding(generator: torch.Generator) -> Measured:
         ratios.append(
             error(adaround(weight, scale, own, bits=3)) / error(torch.round(weight / scale[:, None]))
         )
-    value = math.exp(_mean([math.log(ratio) for ratio in ratios]))
+    value = math.exp(mean([math.log(ratio) for ratio in ratios]))
     label = "output error over that of nearest, fresh sentences"
-    return {label: _entry(value, 1.0, 0.5, "at_most", scale="log")}
+    return {label: entry(value, 1.0, 0.5, "at_most", scale="log")}
 
 
 def onnx_files(generator: torch.Generator) -> Measured:
@@ -176,12 +161,12 @@ def onnx_files(generator: torch.Generator) -> Measured:
             size[name] = target.stat().st_size
     kept = {name: value / accuracy["float"] for name, value in accuracy.items()}
     return {
-        "share of the accuracy kept, every other operator quantized": _entry(
+        "share of the accuracy kept, every other operator quantized": entry(
             kept["excluded"], kept["every"], 0.97
         ),
-        "share of the accuracy kept, all but the mask's path": _entry(kept["excluded"], kept["every"], 0.97),
-        "share of the accuracy kept, MatMul, Gemm and Gather": _entry(kept["matrices"], kept["every"], 0.97),
-        "times smaller, MatMul, Gemm and Gather": _entry(
+        "share of the accuracy kept, all but the mask's path": entry(kept["excluded"], kept["every"], 0.97),
+        "share of the accuracy kept, MatMul, Gemm and Gather": entry(kept["matrices"], kept["every"], 0.97),
+        "times smaller, MatMul, Gemm and Gather": entry(
             size["float"] / size["matrices"], size["float"] / size["every"], 3.0, unit="x"
         ),
     }
@@ -196,8 +181,3 @@ def post_training_quantization(seed: int) -> Measured:
     for part in (weight_grids, activation_ranges, dynamic_layers, learned_rounding, onnx_files):
         result.update(part(generator))
     return result
-
-
-MEASUREMENTS: dict[str, Callable[[int], Measured]] = {
-    "Lab-3.1-Post_Training_Quantization": post_training_quantization,
-}

@@ -1,0 +1,14 @@
+"""The measured checks of the quantization labs, as functions of a seed.
+
+Each measurement repeats what a grade cell measures, on inputs drawn with the seed, once for the
+reference and once for the naive baseline that must not pass. `course calibrate` runs it.
+"""
+
+from collections.abc import Callable
+
+from reference_impl.quantization.calibration.entries import Measured
+from reference_impl.quantization.calibration.post_training import post_training_quantization
+
+MEASUREMENTS: dict[str, Callable[[int], Measured]] = {
+    "Lab-3.1-Post_Training_Quantization": post_training_quantization,
+}
