@@ -88,6 +88,41 @@ def test_auto_gptq_quantizes_on_the_cpu_in_silence() -> None:
 
 
 @pytest.mark.nightly
+def test_autoawq_quantizes_and_reloads_on_the_cpu_in_silence(tmp_path: Path) -> None:
+    need("load_awq")
+    code = (
+        "import contextlib, sys, torch\n"
+        "from labkit import compat, runtime, zoo\n"
+        "runtime.start()\n"
+        "awq = compat.load_awq()\n"
+        "folder = sys.argv[1]\n"
+        "zoo.build('llama', num_hidden_layers=1).eval().save_pretrained(folder + '/model')\n"
+        "tokenizer = zoo.tokenizer('llama')\n"
+        "tokenizer.save_pretrained(folder + '/model')\n"
+        "quiet = compat.awq_on_cpu() if sys.argv[2] == 'quiet' else contextlib.nullcontext()\n"
+        "with quiet:\n"
+        "    model = awq.AutoAWQForCausalLM.from_pretrained(folder + '/model', device_map='cpu',\n"
+        "        torch_dtype=torch.float32, use_cache=False)\n"
+        "    model.quantize(tokenizer, calib_data=['the union is strong ' * 20] * 16,\n"
+        "        max_calib_samples=16, max_calib_seq_len=512, duo_scaling=False, quant_config={'zero_point': True,\n"
+        "        'q_group_size': 32, 'w_bit': 4, 'version': 'GEMM'})\n"
+        "    model.save_quantized(folder + '/awq')\n"
+        "    again = awq.AutoAWQForCausalLM.from_quantized(folder + '/awq', fuse_layers=False,\n"
+        "        device_map={'': 'cpu'}, torch_dtype=torch.float16)\n"
+        "print(type(again.model.model.layers[0].mlp.up_proj).__name__)\n"
+    )
+    source = Path(compat.__file__).parents[2]
+    for how in ("quiet", "loud"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path), how],
+            capture_output=True, text=True, timeout=300,
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(source)},
+        )  # fmt: skip
+        assert done.returncode == 0 and "WQLinear" in done.stdout, done.stderr[-600:]
+        assert (done.stderr == "") == (how == "quiet"), done.stderr[-600:]
+
+
+@pytest.mark.nightly
 def test_nni_traces_and_shrinks_a_model() -> None:
     need("load_nni_speedup")
     done = python(

@@ -82,3 +82,19 @@ def test_snapped_weights_have_few_values_and_skip_what_they_should() -> None:
         len(layer.weight.unique()) <= 7 for layer in ops.linear_layers(model, skip=("classifier",)).values()
     )
     assert len(model.get_submodule("classifier").weight.unique()) > 7  # type: ignore[operator, union-attr]
+
+
+@pytest.mark.parametrize(("bits", "size"), [(4, 8), (3, 24), (8, -1), (2, 4)])
+def test_groups_of_inputs_have_grids_of_their_own(bits: int, size: int) -> None:
+    weight = torch.randn(5, 24, generator=torch.Generator().manual_seed(bits))
+    snapped = ops.snap_groups(weight, bits, size)
+    width = 24 if size == -1 else size
+    for group, restored in zip(weight.reshape(-1, width), snapped.reshape(-1, width), strict=True):
+        alone = ops.snap_between(group, group.min().item(), group.max().item(), bits)
+        torch.testing.assert_close(restored, alone)
+
+
+@pytest.mark.parametrize("size", [0, 5, 48])
+def test_groups_that_do_not_divide_a_row_are_refused(size: int) -> None:
+    with pytest.raises(ValueError, match="do not divide 24 inputs"):
+        ops.snap_groups(torch.ones(2, 24), group_size=size)

@@ -59,6 +59,31 @@ def snap_between(x: Tensor, low: float, high: float, bits: int = 8) -> Tensor:
     return torch.fake_quantize_per_tensor_affine(x, scale, zero, 0, top)
 
 
+def snap_groups(weight: Tensor, bits: int = 4, group_size: int = 128) -> Tensor:
+    """Return a weight (out, in) on asymmetric grids, one for each ``group_size`` inputs of a row, as floats.
+
+    Each grid has 2^bits levels over its group's range extended to hold 0.
+
+    Args:
+        weight: (out, in).
+        bits: 2 to 8.
+        group_size: divides ``in``; -1 for the whole row.
+
+    Raises:
+        ValueError: ``bits`` is out of range or the groups do not divide the row.
+    """
+    _levels(bits)
+    width = weight.shape[1] if group_size == -1 else group_size
+    if width < 1 or weight.shape[1] % width:
+        raise ValueError(f"groups of {group_size} do not divide {weight.shape[1]} inputs")
+    rows = weight.reshape(-1, width)
+    top = 2**bits - 1
+    low, high = rows.amin(1).clamp_max(0), rows.amax(1).clamp_min(0)
+    scales = ((high - low).detach().float() / top).clamp_min(SMALLEST_SCALE)
+    zeros = (-low / scales).round().clamp(0, top).to(torch.int32)
+    return torch.fake_quantize_per_channel_affine(rows, scales, zeros, 0, 0, top).reshape(weight.shape)
+
+
 def linear_layers(model: nn.Module, *, skip: tuple[str, ...] = ()) -> dict[str, nn.Linear]:
     """Return the ``nn.Linear`` modules by name, without those whose name contains a part of ``skip``."""
     return {

@@ -16,6 +16,7 @@ from labkit.compat.filters import (
 from labkit.compat.logs import quiet_imports, without_log
 from labkit.compat.progress import without_progress_bars
 from labkit.compat.shims import (
+    awq_on_cpu,
     gptq_on_cpu,
     load_auto_gptq,
     load_awq,
@@ -25,6 +26,7 @@ from labkit.compat.shims import (
 )
 
 __all__ = [
+    "awq_on_cpu",
     "export_onnx",
     "gptq_on_cpu",
     "load_auto_gptq",

@@ -8,6 +8,7 @@ imports without it, so that a shim does not outlive its reason.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import logging
 import warnings
@@ -103,6 +104,21 @@ def load_awq() -> ModuleType:
         # "cpu" alone makes it ask for Intel's extension; "cpu:0" names the same device.
         base.get_best_device = lambda: "cpu:0"  # type: ignore[attr-defined]
     return module
+
+
+@contextlib.contextmanager
+def awq_on_cpu() -> Iterator[None]:
+    """Keep the progress bars of ``awq``, and its remark that it has no GPU kernel, off stderr inside the block."""
+    modules = [importlib.import_module(name) for name in ("awq.models.base", "awq.quantize.quantizer")]
+    bars: list[Any] = [module.tqdm for module in modules]
+    for module, bar in zip(modules, bars, strict=True):
+        module.tqdm = functools.partial(bar, disable=True)  # type: ignore[attr-defined]
+    try:
+        with without_warning(UserWarning, r"Using naive \(slow\) implementation"):
+            yield
+    finally:
+        for module, bar in zip(modules, bars, strict=True):
+            module.tqdm = bar  # type: ignore[attr-defined]
 
 
 def load_nni_speedup() -> ModuleType:
