@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import pytest
 
 from autograder.build.builder import build_lab
+from autograder.bundle import Bundle, read_bundle
 from autograder.course import Instance, Lab, load_course
 from autograder.quality.handins import reference_notebook, write_handin
 from autograder.quality.mutants import read_mutants
-from autograder.quality.plain import plain_autograde
-from autograder.quality.verify import verify_notebook
+from autograder.quality.plain import PlainRun, plain_autograde
+from autograder.quality.verify import NotebookReport, verify_notebook
 
 COURSE = load_course()
 NOTEBOOKS = [(lab, name) for lab in COURSE.labs for name in lab.notebooks]
@@ -22,24 +26,58 @@ def number(lab: Lab) -> str:
     return lab.id.split("-")[1]
 
 
+@dataclass
+class Proofs:
+    """What was found out about every lab, two at a time: each takes a core, and one core would take too long."""
+
+    notebooks: dict[tuple[str, str], Future[NotebookReport]]
+    plain: dict[str, tuple[Bundle, Future[PlainRun]]]
+
+
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Instance:
-    """Every lab, built once."""
+def proofs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proofs]:
+    """Every lab, built once; its proofs, started in the order in which the tests ask for them."""
     instance = Instance(tmp_path_factory.mktemp("labs"))
+    bundles = {}
     for lab in COURSE.labs:
         build_lab(lab, COURSE, instance)
-    return instance
+        bundles[lab.id] = read_bundle(instance.bundle(lab.id))
+        write_handin(instance.submitted / "reference" / lab.id, bundles[lab.id], reference_notebook)
+    folder = tmp_path_factory.mktemp("plain")
+    with ThreadPoolExecutor(2) as pool:
+        notebooks = {
+            (lab.id, name): pool.submit(
+                verify_notebook, bundles[lab.id], bundles[lab.id].notebook(name), instance
+            )
+            for lab, name in NOTEBOOKS
+        }
+        plain = {
+            lab: (bundle, pool.submit(plain_autograde, instance, lab, folder / lab))
+            for lab, bundle in bundles.items()
+        }
+        yield Proofs(notebooks, plain)
+        pool.shutdown(cancel_futures=True)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("lab", "name"), NOTEBOOKS, ids=[f"{number(lab)}-{name}" for lab, name in NOTEBOOKS])
-def test_a_notebook_is_proven(lab: Lab, name: str, built: Instance) -> None:
-    from autograder.bundle import read_bundle
-
-    bundle = read_bundle(built.bundle(lab.id))
-    report = verify_notebook(bundle, bundle.notebook(name), built)
+def test_a_notebook_is_proven(lab: Lab, name: str, proofs: Proofs) -> None:
+    report = proofs.notebooks[lab.id, name].result()
     assert report.problems == []
     assert (report.reference, report.untouched, report.leaks, report.warnings) == (100, 0, 0, 0)
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("lab", COURSE.labs, ids=number)
+def test_plain_nbgrader_gives_the_reference_full_points(lab: Lab, proofs: Proofs) -> None:
+    bundle, run = proofs.plain[lab.id]
+    expected = {
+        ("reference", notebook.id, cell.grade_id): cell.points
+        for notebook in bundle.notebooks
+        for cell in notebook.cells
+        if cell.kind == "grade"
+    }
+    assert run.result().scores == expected
 
 
 @pytest.mark.parametrize("lab", COURSE.labs, ids=number)
@@ -47,24 +85,6 @@ def test_half_of_the_mutants_pass_every_visible_check(lab: Lab) -> None:
     mutants = [mutant for name in lab.notebooks for mutant in read_mutants(lab.id, name)]
     assert len(mutants) >= 20
     assert sum(mutant.passes_visible for mutant in mutants) >= len(mutants) / 2
-
-
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("lab", COURSE.labs, ids=number)
-def test_plain_nbgrader_gives_the_reference_full_points(
-    lab: Lab, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    instance = Instance(tmp_path_factory.mktemp("parity"))
-    bundle = build_lab(lab, COURSE, instance)
-    write_handin(instance.submitted / "reference" / lab.id, bundle, reference_notebook)
-    plain = plain_autograde(instance, lab.id, tmp_path_factory.mktemp("plain") / "instance")
-    expected = {
-        ("reference", notebook.id, cell.grade_id): cell.points
-        for notebook in bundle.notebooks
-        for cell in notebook.cells
-        if cell.kind == "grade"
-    }
-    assert plain.scores == expected
 
 
 @pytest.mark.parametrize("lab", COURSE.labs, ids=number)
