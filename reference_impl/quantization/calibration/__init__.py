@@ -8,7 +8,9 @@ from collections.abc import Callable
 
 from reference_impl.quantization.calibration.entries import Measured
 from reference_impl.quantization.calibration.post_training import post_training_quantization
+from reference_impl.quantization.calibration.quantization_aware import quantization_aware_training
 
 MEASUREMENTS: dict[str, Callable[[int], Measured]] = {
     "Lab-3.1-Post_Training_Quantization": post_training_quantization,
+    "Lab-3.2-Quantization_Aware_Training": quantization_aware_training,
 }
