@@ -106,13 +106,15 @@ def clipping() -> DescribedFigure:
 
 
 def granularity() -> DescribedFigure:
-    """SQNR of a weight under one grid a tensor, a row, and a group."""
+    """SQNR of a weight under one asymmetric grid a tensor, a row, and a group."""
     layers = ops.linear_layers(zoo.load("llama"), skip=("lm_head",))
     rows: dict[str, list[float]] = {"one grid": [], "a grid a row": [], "groups of 32": []}
     for layer in layers.values():
         weight = layer.weight.detach()
-        rows["one grid"].append(sqnr(weight, ops.snap(weight, 4)))
-        rows["a grid a row"].append(sqnr(weight, ops.snap(weight, 4, axis=0)))
+        rows["one grid"].append(
+            sqnr(weight, ops.snap_groups(weight.reshape(1, -1), 4, -1).reshape(weight.shape))
+        )
+        rows["a grid a row"].append(sqnr(weight, ops.snap_groups(weight, 4, -1)))
         rows["groups of 32"].append(sqnr(weight, ops.snap_groups(weight, 4, 32)))
     for label, values in rows.items():
         print(f"{label:14s} mean {sum(values) / len(values):.2f} dB")

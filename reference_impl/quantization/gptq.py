@@ -17,7 +17,7 @@ def hessian(batches: list[Tensor]) -> Tensor:
             the number of rows in all. The result must not depend on how X was split. No rows at all
             raise `ValueError`.
 
-    Paper: Frantar et al. 2022 (arXiv 2210.17323), section 3.1, there without the factor 1 / n.
+    Paper: Frantar et al. 2022 (arXiv 2210.17323), section 3, there without the factor 1 / n.
     """
     ### BEGIN SOLUTION
     count = sum(len(batch) for batch in batches)
@@ -60,17 +60,19 @@ def gptq_quantize(
 
     1. A column whose diagonal entry of H is 0 never saw an input: set its weights to 0, the entry to 1.
     2. λ = damping * mean of H's diagonal; H += λI.
-    3. With act_order sort the columns by falling diagonal of H (`torch.argsort(..., descending=True)`).
+    3. With act_order sort the columns by falling diagonal of H; columns that are equal keep their order
+       (`torch.argsort(..., descending=True, stable=True)`).
     4. U = the upper Cholesky factor of H^-1 in the order of work: H^-1 = U^T U.
     5. For each column j in the order of work: q_j = its codes; e = (w_j - restored_j) / U_jj; then for
        every later column k: w_k -= e * U_jk. A row's loss is the sum of ½ e².
 
     The grid of a group is asymmetric: low = min(min w, 0), high = max(max w, 0), scale = (high - low) /
-    (2^bits - 1), or 1 where that is 0, zero = round(-low / scale), codes clamped to 0 .. 2^bits - 1. Without
+    (2^bits - 1), or 1 where that is 0, zero = round(-low / scale); the code of w is round(w / scale) + zero, clamped
+    to 0 .. 2^bits - 1 (round first, then add; `torch.round`). Without
     act_order it is taken when the work reaches the group, from its weights as updated by then; with
     act_order a group's columns are met out of order, so all grids are taken from the weights of step 1.
 
-    Paper: Frantar et al. 2022 (arXiv 2210.17323), algorithm 1 and section 3.3.
+    Paper: Frantar et al. 2022 (arXiv 2210.17323), algorithm 1 and section 4.
     """
     ### BEGIN SOLUTION
     w, h = weight.double().clone(), hessian.double().clone()
@@ -88,7 +90,7 @@ def gptq_quantize(
     h[dead, dead] = 1
     w[:, dead] = 0
     h += damping * h.diagonal().mean() * torch.eye(columns, dtype=h.dtype)
-    perm = torch.argsort(h.diagonal(), descending=True) if act_order else torch.arange(columns)
+    perm = torch.argsort(h.diagonal(), descending=True, stable=True) if act_order else torch.arange(columns)
     scale, zero = grid(w.reshape(rows, -1, width))
     w, h = w[:, perm], h[perm][:, perm]
     u = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(h)), upper=True)

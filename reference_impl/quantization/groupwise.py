@@ -25,7 +25,7 @@ def quantize_groupwise(weight: Tensor, *, bits: int = 4, group_size: int = 128) 
         divide in float32 by the rounded scale).
 
     Paper: Dettmers and Zettlemoyer 2022 (arXiv 2212.09720), section 2; Frantar et al. 2022
-    (arXiv 2210.17323), section 4, "grouping".
+    (arXiv 2210.17323), section 5, "grouping".
     """
     ### BEGIN SOLUTION
     rows, columns = weight.shape

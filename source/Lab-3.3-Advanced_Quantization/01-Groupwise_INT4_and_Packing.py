@@ -75,7 +75,7 @@ linears = ops.linear_layers(model, skip=("lm_head",))
 #
 # The second group keeps the step of 1.5 and the first is nine times finer. The price is one more scale and one more
 # zero-point. With a float16 scale and a 4-bit zero-point that is 20 bits a group: at four bits a weight costs 4 + 20
-# / g bits, 4.16 for g = 128 and 4.63 for g = 32.
+# / g bits, 4.16 for g = 128 and 4.62 for g = 32.
 
 # %% [markdown]
 # ## Formula
