@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,28 +36,41 @@ class Proofs:
     plain: dict[str, tuple[Bundle, Future[PlainRun]]]
 
 
+def selected(request: pytest.FixtureRequest, test: str) -> list[dict[str, Any]]:
+    """The parameters with which this run asks for a test of this module."""
+    return [
+        item.callspec.params
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and item.originalname == test and item.path == Path(__file__)
+    ]
+
+
 @pytest.fixture(scope="module")
-def proofs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proofs]:
-    """Every lab, built once; its proofs, started in the order in which the tests ask for them."""
-    instance = Instance(tmp_path_factory.mktemp("labs"))
+def proofs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proofs]:
+    """What the selected tests ask for, started in the order in which they ask; every lab is built once."""
+    notebooks = [(asked["lab"], asked["name"]) for asked in selected(request, "test_a_notebook_is_proven")]
+    plain = [
+        asked["lab"] for asked in selected(request, "test_plain_nbgrader_gives_the_reference_full_points")
+    ]
+    instance, folder = Instance(tmp_path_factory.mktemp("labs")), tmp_path_factory.mktemp("plain")
     bundles = {}
-    for lab in COURSE.labs:
+    for lab in dict.fromkeys([*(lab for lab, _ in notebooks), *plain]):
         build_lab(lab, COURSE, instance)
         bundles[lab.id] = read_bundle(instance.bundle(lab.id))
         write_handin(instance.submitted / "reference" / lab.id, bundles[lab.id], reference_notebook)
-    folder = tmp_path_factory.mktemp("plain")
     with ThreadPoolExecutor(2) as pool:
-        notebooks = {
-            (lab.id, name): pool.submit(
-                verify_notebook, bundles[lab.id], bundles[lab.id].notebook(name), instance
-            )
-            for lab, name in NOTEBOOKS
-        }
-        plain = {
-            lab: (bundle, pool.submit(plain_autograde, instance, lab, folder / lab))
-            for lab, bundle in bundles.items()
-        }
-        yield Proofs(notebooks, plain)
+        yield Proofs(
+            {
+                (lab.id, name): pool.submit(
+                    verify_notebook, bundles[lab.id], bundles[lab.id].notebook(name), instance
+                )
+                for lab, name in notebooks
+            },
+            {
+                lab.id: (bundles[lab.id], pool.submit(plain_autograde, instance, lab.id, folder / lab.id))
+                for lab in plain
+            },
+        )
         pool.shutdown(cancel_futures=True)
 
 
