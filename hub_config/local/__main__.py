@@ -21,6 +21,8 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from autograder.course import load_course
+from autograder.errors import CourseError
 from hub_config.errors import HubError
 from hub_config.exchange import prepare_exchange
 from hub_config.hub import MEMORY, SERVICE
@@ -63,8 +65,12 @@ class Stopped(Exception):
     default=None,
     help="Keep everything there instead; every account must be able to reach it.",
 )
-def hub(port: int, fresh: bool, demo: bool, prefix: str, folder: Path | None) -> None:
+@click.option(
+    "--lab", "labs", multiple=True, help="Publish this lab only; may be given again. All by default."
+)
+def hub(port: int, fresh: bool, demo: bool, prefix: str, folder: Path | None, labs: tuple[str, ...]) -> None:
     """Serve the course at http://127.0.0.1:PORT with two students, an assistant and an instructor."""
+    chosen = [lab.id for lab in load_course().select(labs)]
     unix = os.geteuid() == 0
     state = folder.resolve() if folder else state_folder(unix)
     (state / "hub").mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -79,7 +85,7 @@ def hub(port: int, fresh: bool, demo: bool, prefix: str, folder: Path | None) ->
         if fresh:
             for name in ("homes", "exchange", "course", *HUB_FILES):
                 _remove(state / name)
-        serve(state, port, demo=demo, prefix=prefix, unix=unix)
+        serve(state, port, chosen, demo=demo, prefix=prefix, unix=unix)
 
 
 def _remove(path: Path) -> None:
@@ -106,7 +112,7 @@ def end_earlier_run(state: Path, unix: bool) -> None:
         accounts.remove_accounts(state)
 
 
-def serve(state: Path, port: int, *, demo: bool, prefix: str, unix: bool) -> None:
+def serve(state: Path, port: int, labs: list[str], *, demo: bool, prefix: str, unix: bool) -> None:
     """Prepare, start, wait for Ctrl-C, stop."""
     processes.adopt_orphans()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -114,7 +120,7 @@ def serve(state: Path, port: int, *, demo: bool, prefix: str, unix: bool) -> Non
     started: subprocess.Popen[bytes] | None = None
     try:
         with console.status("preparing") as status:
-            site, passwords = prepare(state, port, demo=demo, prefix=prefix, unix=unix, status=status)
+            site, passwords = prepare(state, port, labs, demo=demo, prefix=prefix, unix=unix, status=status)
             status.update("starting the Hub")
             started = start(state)
             wait_until_ready(started, port, state)
@@ -138,7 +144,7 @@ def _stop(*_: object) -> None:
 
 
 def prepare(
-    state: Path, port: int, *, demo: bool, prefix: str, unix: bool, status: object
+    state: Path, port: int, labs: list[str], *, demo: bool, prefix: str, unix: bool, status: object
 ) -> tuple[Site, dict[str, str]]:
     """Everything up to the Hub's own start. Returns the site and each person's password."""
     say = status.update  # type: ignore[attr-defined]
@@ -174,7 +180,7 @@ def prepare(
         service_port=0,
     )
     say("building and publishing the labs")
-    publish(site)
+    publish(site, labs)
     # last, so that nobody can take them before the Hub does
     service_port, hub_port, proxy_port = free_ports(3)
     site = replace(site, service_port=service_port)
@@ -280,7 +286,7 @@ def stop(state: Path, started: subprocess.Popen[bytes] | None, unix: bool) -> No
 if __name__ == "__main__":
     try:
         hub(standalone_mode=False)
-    except HubError as error:
+    except (HubError, CourseError) as error:
         console.print(f"error: {error}", markup=False)
         sys.exit(1)
     except click.ClickException as error:

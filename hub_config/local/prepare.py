@@ -92,13 +92,13 @@ def _summary(instance: Path) -> bytes:
     return read_regular(instance / "summary.json", 1 << 20)[0]
 
 
-def publish(site: Site) -> None:
-    """Build and publish every lab that students cannot fetch yet. Raises HubError."""
+def publish(site: Site, labs: list[str]) -> None:
+    """Build and publish those of the labs that students cannot fetch yet. Raises HubError."""
     course = [f"{site.staff_environment}/bin/python", "-m", "autograder"]
     checkout = Path(site.checkout)
-    for lab in sorted((ROOT / "release").iterdir()):
-        if (Path(site.exchange) / COURSE_ID / "outbound" / lab.name).is_dir():
+    for lab in labs:
+        if (Path(site.exchange) / COURSE_ID / "outbound" / lab).is_dir():
             continue
-        if not (Path(site.instance) / "bundle" / f"{lab.name}.json").is_file():
-            as_course(site.course_account, checkout, [*course, "build", lab.name, "--no-execute"])
-        as_course(site.course_account, checkout, [*course, "release", lab.name, "--instance", site.instance])
+        if not (Path(site.instance) / "bundle" / f"{lab}.json").is_file():
+            as_course(site.course_account, checkout, [*course, "build", lab, "--no-execute"])
+        as_course(site.course_account, checkout, [*course, "release", lab, "--instance", site.instance])

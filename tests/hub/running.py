@@ -32,6 +32,7 @@ class RunningHub:
         self.port = port or free_ports(1)[0]
         self.log = state.with_suffix(".out")
         command = [sys.executable, "-m", "hub_config.local", "--port", str(self.port), "--state", str(state)]
+        command += ["--lab", "Lab-3.1"]  # one is enough to see every page, and quick to build
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*command, "--prefix", prefix, *options],
