@@ -641,7 +641,7 @@ except zoo.Unavailable as reason:
 else:
     layers = ops.linear_layers(full, skip=("lm_head",))
     name, layer = next(iter(layers.items()))
-    for size in (128, 64):
+    for size in (64, 32):
         packed_parts = quantize_groupwise(layer.weight.detach().float().cpu(), group_size=size)
         noise = restore(packed_parts) - layer.weight.detach().float().cpu()
         print(

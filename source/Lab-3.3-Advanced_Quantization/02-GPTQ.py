@@ -653,9 +653,9 @@ else:
     device = next(full.parameters()).device
     inputs = ops.layer_inputs(full, [name], [{"input_ids": ids.to(device)}])[name].float().cpu()
     weight = full.get_submodule(name).weight.detach().float().cpu()
-    parts = gptq_quantize(weight, hessian([inputs]), bits=3, group_size=128)
+    parts = gptq_quantize(weight, hessian([inputs]), bits=3, group_size=64)
     errors = [
-        ((w - weight) @ inputs.T).square().sum() for w in (restore(parts).float(), nearest(weight, 3, 128))
+        ((w - weight) @ inputs.T).square().sum() for w in (restore(parts).float(), nearest(weight, 3, 64))
     ]
     print(name, "output error over that of nearest:", (errors[0] / errors[1]).item())
 

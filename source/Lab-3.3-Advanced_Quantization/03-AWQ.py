@@ -635,7 +635,7 @@ else:
         chosen[0]
     ]
     weights = [full.get_submodule(name).weight.detach().float().cpu() for name in chosen]
-    result = search_scale(weights, inputs.float().cpu(), bits=4, group_size=128)
+    result = search_scale(weights, inputs.float().cpu(), bits=4, group_size=64)
     losses = result["losses"]
     print("exponent", result["alpha"], "error over that of nearest", (losses.min() / losses[0]).item())
 
