@@ -19,6 +19,7 @@ from torch import Tensor
 from labkit import data, ops, plots, runtime, zoo
 from reference_impl.quantization.gptq import gptq_quantize, hessian
 from reference_impl.quantization.groupwise import dequantize_groupwise
+from reference_impl.quantization.metrics import sqnr_db
 from reference_impl.quantization.normal_float import nf4_codebook
 from reference_impl.quantization.smoothquant import smooth
 
@@ -26,15 +27,10 @@ FOLDER = Path(__file__).resolve().parents[2] / "theory" / "figures"
 BITS = list(range(2, 9))
 
 
-def sqnr(x: Tensor, restored: Tensor) -> float:
-    """Signal power over noise power, in dB."""
-    return 10 * math.log10(x.square().sum().item() / (x - restored).square().sum().item())
-
-
 def best_clipped(x: Tensor, bits: int) -> tuple[float, float]:
     """SQNR in dB with the symmetric range that gives the least squared error, and that range."""
     limits = torch.linspace(0.02, 1.0, 120) * x.abs().max()
-    return max((sqnr(x, ops.snap(x, bits, limit=limit)), limit.item()) for limit in limits)
+    return max((sqnr_db(x, ops.snap(x, bits, limit=limit)), limit.item()) for limit in limits)
 
 
 def inputs_of(name: str, layer: str, count: int = 16) -> Tensor:
@@ -52,11 +48,11 @@ def bits() -> DescribedFigure:
     )
     weight = zoo.load("llama").get_submodule("model.layers.1.mlp.gate_proj").weight.detach()
     series = {
-        "uniform numbers": [sqnr(uniform, ops.snap(uniform, b)) for b in BITS],
-        "normal, full range": [sqnr(normal, ops.snap(normal, b)) for b in BITS],
+        "uniform numbers": [sqnr_db(uniform, ops.snap(uniform, b)) for b in BITS],
+        "normal, full range": [sqnr_db(normal, ops.snap(normal, b)) for b in BITS],
         "normal, best range": [best_clipped(normal, b)[0] for b in BITS],
-        "a layer's weights, one grid": [sqnr(weight, ops.snap(weight, b)) for b in BITS],
-        "the same, a grid a row": [sqnr(weight, ops.snap(weight, b, axis=0)) for b in BITS],
+        "a layer's weights, one grid": [sqnr_db(weight, ops.snap(weight, b)) for b in BITS],
+        "the same, a grid a row": [sqnr_db(weight, ops.snap(weight, b, axis=0)) for b in BITS],
     }
     for label, values in series.items():
         print(f"{label:30s}", " ".join(f"{value:6.2f}" for value in values))
@@ -112,10 +108,10 @@ def granularity() -> DescribedFigure:
     for layer in layers.values():
         weight = layer.weight.detach()
         rows["one grid"].append(
-            sqnr(weight, ops.snap_groups(weight.reshape(1, -1), 4, -1).reshape(weight.shape))
+            sqnr_db(weight, ops.snap_groups(weight.reshape(1, -1), 4, -1).reshape(weight.shape))
         )
-        rows["a grid a row"].append(sqnr(weight, ops.snap_groups(weight, 4, -1)))
-        rows["groups of 32"].append(sqnr(weight, ops.snap_groups(weight, 4, 32)))
+        rows["a grid a row"].append(sqnr_db(weight, ops.snap_groups(weight, 4, -1)))
+        rows["groups of 32"].append(sqnr_db(weight, ops.snap_groups(weight, 4, 32)))
     for label, values in rows.items():
         print(f"{label:14s} mean {sum(values) / len(values):.2f} dB")
     return plots.lines(
@@ -204,7 +200,7 @@ def levels() -> DescribedFigure:
         axes.plot(values, [height] * len(values), "|", markersize=18, color=plots.SHADES[height])
         points = torch.tensor(values)
         nearest = points[(scaled[..., None] - points).abs().argmin(-1)]
-        print(f"{label}: {sqnr(scaled, nearest):.2f} dB on normal numbers in groups of 64")
+        print(f"{label}: {sqnr_db(scaled, nearest):.2f} dB on normal numbers in groups of 64")
     axes.set_yticks(range(len(sets)), list(sets))
     axes.set_ylim(-0.6, len(sets) - 0.4)
     axes.set_xlabel("level, over the largest")

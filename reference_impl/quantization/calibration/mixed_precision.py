@@ -25,12 +25,7 @@ Costs = dict[str, list[float]]
 
 def on_grid(weight: Tensor, bits: int) -> Tensor:
     """The lab's grid: round to nearest, a scale and a zero-point for every 64 weights of a row."""
-    groups = weight.detach().reshape(-1, GROUP)
-    low, high = groups.amin(1).clamp(max=0.0), groups.amax(1).clamp(min=0.0)
-    scale = ((high - low) / (2**bits - 1)).clamp_min(1e-9)
-    zero = torch.round(-low / scale).int()
-    snapped = torch.fake_quantize_per_channel_affine(groups, scale, zero, 0, 0, 2**bits - 1)
-    return snapped.reshape(weight.shape)
+    return ops.snap_groups(weight.detach(), bits, GROUP)
 
 
 @cache
