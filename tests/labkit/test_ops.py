@@ -98,3 +98,12 @@ def test_groups_of_inputs_have_grids_of_their_own(bits: int, size: int) -> None:
 def test_groups_that_do_not_divide_a_row_are_refused(size: int) -> None:
     with pytest.raises(ValueError, match="do not divide 24 inputs"):
         ops.snap_groups(torch.ones(2, 24), group_size=size)
+
+
+def test_weight_layers_are_matrices_that_are_no_embedding() -> None:
+    gpt2 = ops.weight_layers(zoo.load("gpt2"))
+    assert len(gpt2) == 16 and "lm_head" not in gpt2
+    assert gpt2["transformer.h.0.attn.c_attn"].weight.shape == (128, 384)  # in, out
+    assert "lm_head" not in ops.weight_layers(zoo.load("llama"))
+    bert = ops.weight_layers(zoo.load("bert"), skip=("classifier",))
+    assert set(bert) == set(ops.linear_layers(zoo.load("bert"), skip=("classifier",)))

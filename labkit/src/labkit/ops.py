@@ -93,6 +93,28 @@ def linear_layers(model: nn.Module, *, skip: tuple[str, ...] = ()) -> dict[str, 
     }
 
 
+def weight_layers(model: nn.Module, *, skip: tuple[str, ...] = ()) -> dict[str, nn.Module]:
+    """Return the layers that multiply by a matrix, by name: ``nn.Linear`` and the ``Conv1D`` of GPT-2.
+
+    A ``Conv1D`` keeps its weight as (in, out), a ``Linear`` as (out, in). Embeddings are left out, and so is a
+    layer whose weight is an embedding's, such as the ``lm_head`` of a language model with tied embeddings.
+
+    Args:
+        model: is not changed.
+        skip: layers whose name contains one of these parts are left out.
+    """
+    from transformers.pytorch_utils import Conv1D
+
+    embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | Conv1D)
+        and id(module.weight) not in embeddings
+        and not any(part in name for part in skip)
+    }
+
+
 def set_module(model: nn.Module, name: str, module: nn.Module) -> None:
     """Put ``module`` in the place of the submodule ``name``, such as "bert.encoder.layer.0.output.dense".
 

@@ -6,8 +6,8 @@ reference and once for the naive baseline that must not pass. `course calibrate`
 
 from collections.abc import Callable
 
+from reference_impl.measured import Measured
 from reference_impl.quantization.calibration.advanced import advanced_quantization
-from reference_impl.quantization.calibration.entries import Measured
 from reference_impl.quantization.calibration.mixed_precision import mixed_precision
 from reference_impl.quantization.calibration.post_training import post_training_quantization
 from reference_impl.quantization.calibration.quantization_aware import quantization_aware_training

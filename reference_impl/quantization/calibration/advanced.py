@@ -7,8 +7,8 @@ from torch import Tensor
 
 from heldout import prose
 from labkit import data, evaluation, ops, zoo
+from reference_impl.measured import Measured, entry, mean
 from reference_impl.quantization.awq import activation_scale, apply_scale, salient_channels, search_scale
-from reference_impl.quantization.calibration.entries import Measured, entry, mean
 from reference_impl.quantization.gptq import gptq_quantize, hessian
 from reference_impl.quantization.groupwise import dequantize_groupwise, quantize_groupwise
 from reference_impl.quantization.hidden_inputs_groups import correlated_layer

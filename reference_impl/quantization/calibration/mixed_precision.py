@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from labkit import data, evaluation, ops, zoo
+from reference_impl.measured import Measured, entry, mean
 from reference_impl.quantization.bit_allocation import allocate_dp, file_bytes
-from reference_impl.quantization.calibration.entries import Measured, entry, mean
 from reference_impl.quantization.hessian_trace import hawq_score, hutchinson_trace
 from reference_impl.quantization.pareto import precision_ladder
 from reference_impl.quantization.sensitivity import layer_sensitivity, spearman

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from labkit import compat, data, evaluation, onnx_graph, ops, zoo
+from reference_impl.measured import Measured, entry, mean
 from reference_impl.quantization.adaround import adaround
 from reference_impl.quantization.affine import affine_qparams, dequantize, quantize
-from reference_impl.quantization.calibration.entries import Measured, entry, mean
 from reference_impl.quantization.dynamic import DynamicQuantLinear
 from reference_impl.quantization.metrics import sqnr_db
 from reference_impl.quantization.observers import MSEObserver

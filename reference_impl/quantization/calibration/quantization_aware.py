@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from labkit import data, evaluation, ops, zoo
-from reference_impl.quantization.calibration.entries import Measured, entry
+from reference_impl.measured import Measured, entry
 from reference_impl.quantization.convert import convert
 from reference_impl.quantization.lsq import LSQQuantizer, lsq_initial_step
 from reference_impl.quantization.qat import prepare_qat, train_qat

@@ -1,0 +1,1 @@
+"""Reference solutions of the pruning labs, one technique a module."""

@@ -1,0 +1,11 @@
+"""The measured checks of the pruning labs, as functions of a seed.
+
+Each measurement repeats what a grade cell measures, on inputs drawn with the seed, once for the
+reference and once for the naive baseline that must not pass. `course calibrate` runs it.
+"""
+
+from collections.abc import Callable
+
+from reference_impl.measured import Measured
+
+MEASUREMENTS: dict[str, Callable[[int], Measured]] = {}
