@@ -22,11 +22,12 @@ demo: setup  ## a semester in miniature: build, release, hand in, grade, feedbac
 hub: setup  ## serve the course at http://127.0.0.1:8000 until Ctrl-C (ARGS=... passes options)
 	@$(PYTHON) -m hub_config.local $(ARGS)
 
-test: setup-tests  ## every test, with progress
-	@$(PYTHON) -m pytest -m "not nightly" $(ARGS)
+test: setup-tests  ## every test: two at a time, then those of the Hub, which need the machine to themselves
+	@$(PYTHON) -m pytest -m "not nightly and not hub" -n 2 --dist worksteal; first=$$?; \
+	$(PYTHON) -m pytest -m "hub and not nightly"; exit $$((first + $$?))
 
 nightly: setup-tests  ## the tests that are too slow for every day
-	@$(PYTHON) -m pytest -m nightly --timeout 3600 $(ARGS)
+	@$(PYTHON) -m pytest -m nightly -n 2 --dist worksteal --timeout 3600
 
 check: setup-tests  ## lint, format, types, imports between rooms, stale release, asset licences
 	@$(PYTHON) scripts/check.py

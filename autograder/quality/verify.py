@@ -52,16 +52,18 @@ class NotebookReport:
         return report
 
 
-def verify_notebook(bundle: Bundle, master: MasterNotebook, instance: Instance) -> NotebookReport:
-    """Judge reference and untouched release in the sandbox, scan for leaks, run the mutants."""
+def verify_notebook(
+    bundle: Bundle, master: MasterNotebook, instance: Instance, *, mutants: bool = True
+) -> NotebookReport:
+    """Judge reference and untouched release in the sandbox, scan for leaks, and run the mutants if asked to."""
     grader = Grader.of(instance, bundle, Sandbox())
     reference, untouched = (_judged(grader, master, make) for make in (reference_notebook, released_notebook))
     texts = {
         f"{master.id}, cell {cell.grade_id or cell.id}": (cell.full, cell.released) for cell in master.cells
     }
     leaks = find_leaks(texts, instance.release / bundle.lab)
-    mutants = read_mutants(bundle.lab, master.id)
-    fates = run_mutants(master, mutants) if mutants else []
+    wrong = read_mutants(bundle.lab, master.id)
+    fates = run_mutants(master, wrong) if wrong and mutants else []
     survivors = [f"{fate.name}: {fate.why}" for fate in fates if fate.why]
     report = NotebookReport(
         bundle.lab,
@@ -75,7 +77,7 @@ def verify_notebook(bundle: Bundle, master: MasterNotebook, instance: Instance) 
         mutants=MutantReport(len(fates) - len(survivors), len(fates), survivors),
     )
     report.problems = list(_problems(report, reference, master)) + [str(leak) for leak in leaks]
-    missing = missing_functions(master, mutants)
+    missing = missing_functions(master, wrong)
     if missing:
         report.problems.append(f"no mutant for {', '.join(missing)}")
     return report

@@ -24,6 +24,13 @@ needs_root = pytest.mark.skipif(
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark everything in this folder: it runs alone, while the other tests run two at a time."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker("hub")
+
+
 @pytest.fixture(scope="session")
 def hub() -> Iterator[RunningHub]:
     """A Hub with real accounts and Lab 3.1 published."""

@@ -1,12 +1,15 @@
-"""Every lab of the course: what `course verify` proves, plain nbgrader's word for it, and calibration."""
+"""Every lab of the course: what `course verify` proves, plain nbgrader's word for it, and calibration.
+
+Every day every notebook is judged with the reference and as it is released, and the first lab is proven whole.
+The wrong solutions of the other labs, and plain nbgrader's word for them, take more than an hour of one core:
+`make nightly` runs them.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -15,12 +18,12 @@ from autograder.build.builder import build_lab
 from autograder.bundle import Bundle, read_bundle
 from autograder.course import Instance, Lab, load_course
 from autograder.quality.handins import reference_notebook, write_handin
-from autograder.quality.mutants import read_mutants
-from autograder.quality.plain import PlainRun, plain_autograde
-from autograder.quality.verify import NotebookReport, verify_notebook
+from autograder.quality.mutants import missing_functions, read_mutants, run_mutants
+from autograder.quality.plain import plain_autograde
+from autograder.quality.verify import verify_notebook
 
 COURSE = load_course()
-NOTEBOOKS = [(lab, name) for lab in COURSE.labs for name in lab.notebooks]
+Built = Callable[[Lab], tuple[Instance, Bundle]]
 
 
 def number(lab: Lab) -> str:
@@ -28,71 +31,66 @@ def number(lab: Lab) -> str:
     return lab.id.split("-")[1]
 
 
-@dataclass
-class Proofs:
-    """What was found out about every lab, two at a time: each takes a core, and one core would take too long."""
-
-    notebooks: dict[tuple[str, str], Future[NotebookReport]]
-    plain: dict[str, tuple[Bundle, Future[PlainRun]]]
+def by_night(lab: Lab) -> list[pytest.MarkDecorator]:
+    """The marks of a test that runs every day for the first lab only."""
+    return [] if lab is COURSE.labs[0] else [pytest.mark.nightly]
 
 
-def selected(request: pytest.FixtureRequest, test: str) -> list[dict[str, Any]]:
-    """The parameters with which this run asks for a test of this module."""
+def notebooks(marks: Callable[[Lab], list[pytest.MarkDecorator]] = lambda lab: []) -> list[Any]:
+    """A parameter for each notebook of the course."""
     return [
-        item.callspec.params
-        for item in request.session.items
-        if isinstance(item, pytest.Function) and item.originalname == test and item.path == Path(__file__)
+        pytest.param(lab, name, id=f"{number(lab)}-{name}", marks=marks(lab))
+        for lab in COURSE.labs
+        for name in lab.notebooks
     ]
 
 
 @pytest.fixture(scope="module")
-def proofs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proofs]:
-    """What the selected tests ask for, started in the order in which they ask; every lab is built once."""
-    notebooks = [(asked["lab"], asked["name"]) for asked in selected(request, "test_a_notebook_is_proven")]
-    plain = [
-        asked["lab"] for asked in selected(request, "test_plain_nbgrader_gives_the_reference_full_points")
-    ]
-    instance, folder = Instance(tmp_path_factory.mktemp("labs")), tmp_path_factory.mktemp("plain")
-    bundles = {}
-    for lab in dict.fromkeys([*(lab for lab, _ in notebooks), *plain]):
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Build a lab once, into an instance of its own."""
+
+    @cache
+    def build(lab: Lab) -> tuple[Instance, Bundle]:
+        instance = Instance(tmp_path_factory.mktemp("lab"))
         build_lab(lab, COURSE, instance)
-        bundles[lab.id] = read_bundle(instance.bundle(lab.id))
-        write_handin(instance.submitted / "reference" / lab.id, bundles[lab.id], reference_notebook)
-    with ThreadPoolExecutor(2) as pool:
-        yield Proofs(
-            {
-                (lab.id, name): pool.submit(
-                    verify_notebook, bundles[lab.id], bundles[lab.id].notebook(name), instance
-                )
-                for lab, name in notebooks
-            },
-            {
-                lab.id: (bundles[lab.id], pool.submit(plain_autograde, instance, lab.id, folder / lab.id))
-                for lab in plain
-            },
-        )
-        pool.shutdown(cancel_futures=True)
+        return instance, read_bundle(instance.bundle(lab.id))
+
+    return build
 
 
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize(("lab", "name"), NOTEBOOKS, ids=[f"{number(lab)}-{name}" for lab, name in NOTEBOOKS])
-def test_a_notebook_is_proven(lab: Lab, name: str, proofs: Proofs) -> None:
-    report = proofs.notebooks[lab.id, name].result()
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("lab", "name"), notebooks())
+def test_the_reference_earns_everything_and_the_release_nothing(lab: Lab, name: str, built: Built) -> None:
+    instance, bundle = built(lab)
+    report = verify_notebook(bundle, bundle.notebook(name), instance, mutants=False)
     assert report.problems == []
     assert (report.reference, report.untouched, report.leaks, report.warnings) == (100, 0, 0, 0)
 
 
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("lab", "name"), notebooks(by_night))
+def test_every_wrong_solution_dies_as_it_should(lab: Lab, name: str, built: Built) -> None:
+    master, mutants = built(lab)[1].notebook(name), read_mutants(lab.id, name)
+    assert [f"{fate.name}: {fate.why}" for fate in run_mutants(master, mutants) if fate.why] == []
+    assert not missing_functions(master, mutants)
+
+
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("lab", COURSE.labs, ids=number)
-def test_plain_nbgrader_gives_the_reference_full_points(lab: Lab, proofs: Proofs) -> None:
-    bundle, run = proofs.plain[lab.id]
+@pytest.mark.parametrize(
+    "lab", [pytest.param(lab, id=number(lab), marks=by_night(lab)) for lab in COURSE.labs]
+)
+def test_plain_nbgrader_gives_the_reference_full_points(
+    lab: Lab, built: Built, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    instance, bundle = built(lab)
+    write_handin(instance.submitted / "reference" / lab.id, bundle, reference_notebook)
     expected = {
         ("reference", notebook.id, cell.grade_id): cell.points
         for notebook in bundle.notebooks
         for cell in notebook.cells
         if cell.kind == "grade"
     }
-    assert run.result().scores == expected
+    assert plain_autograde(instance, lab.id, tmp_path_factory.mktemp("plain") / lab.id).scores == expected
 
 
 @pytest.mark.parametrize("lab", COURSE.labs, ids=number)

@@ -244,7 +244,7 @@ def test_a_harmless_habit_keeps_full_marks(mini: MiniLab, name: str) -> None:
 
 def test_a_notebook_that_takes_too_long_is_stopped_and_says_so(mini: MiniLab) -> None:
     slow = add_cell(mini.reference(), "while True: pass")
-    verdict = mini.judge(slow, Limits(cell_seconds=2, check_seconds=4, notebook_seconds=60))
+    verdict = mini.judge(slow, Limits(cell_seconds=8, check_seconds=4, notebook_seconds=60))
     (run,) = [run for run in verdict.runs if run.id.startswith("student")]
     assert run.outcome is Outcome.TIMEOUT
     assert verdict.score == sum(ALL.values()) and verdict.restarts == 1
