@@ -7,5 +7,10 @@ reference and once for the naive baseline that must not pass. `course calibrate`
 from collections.abc import Callable
 
 from reference_impl.measured import Measured
+from reference_impl.pruning.calibration.gradient import gradient_pruning
+from reference_impl.pruning.calibration.magnitude import magnitude_pruning
 
-MEASUREMENTS: dict[str, Callable[[int], Measured]] = {}
+MEASUREMENTS: dict[str, Callable[[int], Measured]] = {
+    "Lab-3.5-Magnitude_Pruning": magnitude_pruning,
+    "Lab-3.7-Gradient_Pruning": gradient_pruning,
+}
