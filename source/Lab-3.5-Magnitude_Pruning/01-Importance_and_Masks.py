@@ -166,7 +166,9 @@ def scored_model(magnitude_scores, kind, seed, tie_first):
 
 
 evidence = scored_model(magnitude_scores, "gpt2", 0, False)
-checks.assert_equal(len(evidence["names"]), 16, "prunable layers of GPT-2", hint="four Conv1D in each of four blocks")
+checks.assert_equal(
+    len(evidence["names"]), 16, "prunable layers of GPT-2", hint="four Conv1D in each of four blocks"
+)
 checks.assert_true(
     "lm_head" not in evidence["names"],
     "the tied head is left out",
@@ -251,7 +253,11 @@ def counted(sparsity, weights, names):
 
 weights = {"a": torch.tensor([[0.0, 1.0], [0.0, 2.0]]), "b": torch.tensor([[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]])}
 checks.assert_close(
-    counted(sparsity, weights, ["a", "b"]), 0.3, "sparsity of two layers", atol=1e-12, hint="3 zeros in 10 weights"
+    counted(sparsity, weights, ["a", "b"]),
+    0.3,
+    "sparsity of two layers",
+    atol=1e-12,
+    hint="3 zeros in 10 weights",
 )
 ### BEGIN HIDDEN TESTS
 generator = checks.hidden_generator("sparsity")
@@ -271,7 +277,13 @@ for names in (["first", "second", "third"], ["third"], ["second", "first"]):
         "no other layers, and a tiny weight is no zero",
     )
 checks.assert_raises(
-    "ValueError", counted, sparsity, weights, [], label="no layer named", hint="the share of nothing is undefined"
+    "ValueError",
+    counted,
+    sparsity,
+    weights,
+    [],
+    label="no layer named",
+    hint="the share of nothing is undefined",
 )
 ### END HIDDEN TESTS
 
@@ -314,7 +326,9 @@ for shape in ((13, 17), (101,), (4, 3, 5)):
         if share == 0.37:
             scores = torch.randint(0, 4, shape, generator=generator).float()
         count = round(share * scores.numel())
-        removed = sorted(range(scores.numel()), key=lambda index: (scores.flatten()[index].item(), index))[:count]
+        removed = sorted(range(scores.numel()), key=lambda index: (scores.flatten()[index].item(), index))[
+            :count
+        ]
         expected = torch.ones(scores.numel(), dtype=torch.bool)
         expected[removed] = False
         mask = layer_mask(scores, share)
@@ -333,7 +347,12 @@ for shape in ((13, 17), (101,), (4, 3, 5)):
         )
 for share in (-0.1, 1.2):
     checks.assert_raises(
-        "ValueError", layer_mask, torch.rand(4), share, label=f"a share of {share}", hint="refuse what is not 0 to 1"
+        "ValueError",
+        layer_mask,
+        torch.rand(4),
+        share,
+        label=f"a share of {share}",
+        hint="refuse what is not 0 to 1",
     )
 ### END HIDDEN TESTS
 
@@ -359,7 +378,10 @@ checks.assert_equal(
     hint="the four smallest of all eight are B's",
 )
 checks.assert_equal(
-    {name: mask.tolist() for name, mask in global_mask({"a": torch.ones(2), "b": torch.ones(2)}, 0.25).items()},
+    {
+        name: mask.tolist()
+        for name, mask in global_mask({"a": torch.ones(2), "b": torch.ones(2)}, 0.25).items()
+    },
     {"a": [False, True], "b": [True, True]},
     "equal scores",
     hint="one of four goes: the first entry of the first tensor",
@@ -398,7 +420,9 @@ for share in (0.0, 0.05, 0.3, 0.62, 0.97, 1.0):
                 "goes first",
             )
             checks.assert_true(
-                masks[name].dtype == torch.bool, f"dtype of the mask of {name}, {case}", hint="bool, True where it stays"
+                masks[name].dtype == torch.bool,
+                f"dtype of the mask of {name}, {case}",
+                hint="bool, True where it stays",
             )
 checks.assert_raises(
     "ValueError", global_mask, by_hand, 1.5, label="a share of 1.5", hint="refuse what is not 0 to 1"
@@ -420,7 +444,10 @@ pruned = copy.deepcopy(bert)
 parameters = [(pruned.get_submodule(name), "weight") for name in encoder_scores]
 prune.global_unstructured(parameters, pruning_method=prune.L1Unstructured, amount=0.7)
 ours = global_mask(encoder_scores, 0.7)
-same = sum(int((layer.weight_mask.bool() == ours[name]).sum()) for name, (layer, _) in zip(ours, parameters, strict=True))
+same = sum(
+    int((layer.weight_mask.bool() == ours[name]).sum())
+    for name, (layer, _) in zip(ours, parameters, strict=True)
+)
 print(f"{same:,} of {sum(mask.numel() for mask in ours.values()):,} entries agree")
 
 # %% [markdown]
@@ -447,7 +474,9 @@ choices = {
     "smallest, one budget": lambda share: global_mask(encoder_scores, share),
     "smallest, each layer": lambda share: each_layer(encoder_scores, share),
     "random, each layer": lambda share: each_layer(chance, share),
-    "largest, each layer": lambda share: each_layer({name: -part for name, part in encoder_scores.items()}, share),
+    "largest, each layer": lambda share: each_layer(
+        {name: -part for name, part in encoder_scores.items()}, share
+    ),
 }
 accuracy = {
     label: [evaluation.quality(masked(bert, choose(share)), validation)[1] for share in shares]
@@ -464,7 +493,10 @@ figure = plots.lines(
 )
 plots.show(figure)
 for label, values in accuracy.items():
-    print(f"{label:22s}", "  ".join(f"{share:.0%}: {value:.3f}" for share, value in zip(shares, values, strict=True)))
+    print(
+        f"{label:22s}",
+        "  ".join(f"{share:.0%}: {value:.3f}" for share, value in zip(shares, values, strict=True)),
+    )
 
 # %% [markdown]
 # Up to half, the classifier notices nothing. At 90% one budget keeps 0.704 and a budget for each layer 0.521: the
@@ -534,7 +566,11 @@ except zoo.Unavailable as reason:
     print(reason)
 else:
     full_scores = {name: part.cpu() for name, part in magnitude_scores(full).items()}
-    print(len(full_scores), "layers,", f"{sum(part.numel() for part in full_scores.values()):,} prunable weights")
+    print(
+        len(full_scores),
+        "layers,",
+        f"{sum(part.numel() for part in full_scores.values()):,} prunable weights",
+    )
     half = masked(full.cpu(), each_layer(full_scores, 0.5))
     some = data.tensors(data.prose()["validation"], tokenizer=tokenizer, limit=8)
     print(evaluation.show(evaluation.report({"dense": full, "50%, each layer": half}, some, repeats=1)))

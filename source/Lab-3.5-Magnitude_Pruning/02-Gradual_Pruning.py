@@ -118,10 +118,15 @@ from reference_impl.pruning.schedules import sparsity_schedule
 
 # %% nbgrader={"grade_id": "test_sparsity_schedule", "solution": false, "grade": true, "locked": true, "points": 6, "schema_version": 3, "task": false}
 by_hand = [
-    sparsity_schedule(step, initial=0.0, final=0.9, start=0, interval=10, prunings=3) for step in (0, 10, 20, 30)
+    sparsity_schedule(step, initial=0.0, final=0.9, start=0, interval=10, prunings=3)
+    for step in (0, 10, 20, 30)
 ]
 checks.assert_close(
-    by_hand, [0.0, 0.9 - 0.9 * 8 / 27, 0.9 - 0.9 / 27, 0.9], "the example by hand", atol=1e-9, hint="cube 1 - i / n"
+    by_hand,
+    [0.0, 0.9 - 0.9 * 8 / 27, 0.9 - 0.9 / 27, 0.9],
+    "the example by hand",
+    atol=1e-9,
+    hint="cube 1 - i / n",
 )
 checks.assert_close(
     sparsity_schedule(19, initial=0.0, final=0.9, start=0, interval=10, prunings=3),
@@ -140,7 +145,11 @@ for initial, final in ((0.0, 0.9), (0.2, 0.75), (0.5, 0.5)):
     case = f"{initial} to {final}, start {start}, interval {interval}, {prunings} prunings"
     for step in range(start):
         checks.assert_close(
-            sparsity_schedule(step, **options), initial, f"step {step}, {case}", atol=1e-9, hint="initial before start"
+            sparsity_schedule(step, **options),
+            initial,
+            f"step {step}, {case}",
+            atol=1e-9,
+            hint="initial before start",
         )
     for step in range(start, start + prunings * interval):
         at = step - (step - start) % interval
@@ -215,16 +224,29 @@ def masked_steps(MaskedOptimizer, kind, weight, bias, gradients, masks_at):
         cleared = all(parameter.grad is None or not bool(parameter.grad.any()) for parameter in parameters)
         parameters[0].grad, parameters[1].grad = gradient[0].clone(), gradient[1].clone()
         optimizer.step()
-        seen.append({"weight": parameters[0].detach().clone(), "bias": parameters[1].detach().clone(), "cleared": cleared})
+        seen.append(
+            {
+                "weight": parameters[0].detach().clone(),
+                "bias": parameters[1].detach().clone(),
+                "cleared": cleared,
+            }
+        )
     average = inner.state[parameters[0]]["momentum_buffer" if kind == "momentum" else "exp_avg"]
     return {"seen": seen, "at_once": at_once, "average": average.detach().clone()}
 
 
 weight, mask = torch.tensor([[0.04, 1.0]]), torch.tensor([[False, True]])
-pull = [[torch.tensor([[-0.5, 0.1]]), torch.zeros(1)], [torch.zeros(1, 2), torch.zeros(1)], [torch.zeros(1, 2), torch.zeros(1)]]
+pull = [
+    [torch.tensor([[-0.5, 0.1]]), torch.zeros(1)],
+    [torch.zeros(1, 2), torch.zeros(1)],
+    [torch.zeros(1, 2), torch.zeros(1)],
+]
 evidence = masked_steps(MaskedOptimizer, "momentum", weight, torch.zeros(1), pull, {1: mask})
 checks.assert_equal(
-    evidence["at_once"][0][0, 0].item(), 0.0, "a pruned weight, at once", hint="set_masks sets what it removes to zero"
+    evidence["at_once"][0][0, 0].item(),
+    0.0,
+    "a pruned weight, at once",
+    hint="set_masks sets what it removes to zero",
 )
 checks.assert_equal(
     [step["weight"][0, 0].item() for step in evidence["seen"][1:]],
@@ -247,7 +269,11 @@ for kind in ("momentum", "adamw"):
     ):
         evidence = masked_steps(MaskedOptimizer, kind, weight, bias, gradients, masks_at)
         plain = [nn.Parameter(weight.clone()), nn.Parameter(bias.clone())]
-        options = dict(lr=0.1, momentum=0.9, weight_decay=0.05) if kind == "momentum" else dict(lr=0.05, weight_decay=0.1)
+        options = (
+            dict(lr=0.1, momentum=0.9, weight_decay=0.05)
+            if kind == "momentum"
+            else dict(lr=0.05, weight_decay=0.1)
+        )
         optimizer = (torch.optim.SGD if kind == "momentum" else torch.optim.AdamW)(plain, **options)
         mask = torch.ones(6, 5, dtype=torch.bool)
         for step, gradient in enumerate(gradients):
@@ -269,13 +295,22 @@ for kind in ("momentum", "adamw"):
                 hint="one step of the wrapped optimizer, nothing else: masks do not touch what they keep",
             )
             checks.assert_close(
-                state["bias"], plain[1].detach(), f"a parameter without a mask, {where}", atol=1e-5, hint="train it as usual"
+                state["bias"],
+                plain[1].detach(),
+                f"a parameter without a mask, {where}",
+                atol=1e-5,
+                hint="train it as usual",
             )
-            checks.assert_true(state["cleared"], f"gradients cleared, {where}", hint="zero_grad of the wrapped optimizer")
+            checks.assert_true(
+                state["cleared"], f"gradients cleared, {where}", hint="zero_grad of the wrapped optimizer"
+            )
         if masks_at:
             at = torch.where(mask, plain[0].detach(), torch.zeros(()))
             checks.assert_equal(
-                [int((given[~wanted] != 0).sum()) for given, wanted in zip(evidence["at_once"], masks_at.values(), strict=True)],
+                [
+                    int((given[~wanted] != 0).sum())
+                    for given, wanted in zip(evidence["at_once"], masks_at.values(), strict=True)
+                ],
                 [0] * len(masks_at),
                 f"pruned weights before the next step, {kind}, {case}",
                 hint="set_masks multiplies at once: the next forward pass must see zeros",
@@ -358,7 +393,12 @@ def pruned_training(prune_and_finetune, state, rows, shares, options):
 
 
 torch.manual_seed(2)
-state = {"first.weight": torch.randn(10, 6), "first.bias": torch.zeros(10), "last.weight": torch.randn(3, 10), "last.bias": torch.zeros(3)}
+state = {
+    "first.weight": torch.randn(10, 6),
+    "first.bias": torch.zeros(10),
+    "last.weight": torch.randn(3, 10),
+    "last.bias": torch.zeros(3),
+}
 rows = {"input": torch.randn(40, 6), "labels": torch.arange(40) % 3}
 shares = [0.0, 0.5, 0.5, 0.8, 0.8]
 evidence = pruned_training(prune_and_finetune, state, rows, shares, {"steps": 5, "batch": 8})
@@ -376,7 +416,10 @@ checks.assert_close(
     hint="prune first, then step: step 1 already trains at 0.5",
 )
 checks.assert_equal(
-    int((evidence["state"]["first.weight"] == 0).sum()), 48, "zeros in the first layer", hint="80% of 60 stay zero"
+    int((evidence["state"]["first.weight"] == 0).sum()),
+    48,
+    "zeros in the first layer",
+    hint="80% of 60 stay zero",
 )
 ### BEGIN HIDDEN TESTS
 from reference_impl.pruning.hidden_inputs_masks import SmallNet, recording_choice
@@ -384,7 +427,10 @@ from reference_impl.pruning.masked_training import prune_and_finetune as expecte
 
 generator = checks.hidden_generator("prune_and_finetune")
 for options, shares in (
-    ({"steps": 9, "batch": 8, "seed": 3, "learning_rate": 0.02}, [0.0, 0.0, 0.3, 0.3, 0.3, 0.7, 0.7, 0.9, 0.9]),
+    (
+        {"steps": 9, "batch": 8, "seed": 3, "learning_rate": 0.02},
+        [0.0, 0.0, 0.3, 0.3, 0.3, 0.7, 0.7, 0.9, 0.9],
+    ),
     ({"steps": 6, "batch": 16, "seed": 11, "learning_rate": 0.05}, [0.6] * 6),
     ({"steps": 4, "batch": 8}, [0.0] * 4),
 ):
@@ -438,7 +484,9 @@ for options, shares in (
             atol=2e-3,
             hint="AdamW without weight decay, masks kept after every step, biases trained",
         )
-    checks.assert_true(not evidence["training"], f"mode at the end, {case}", hint="leave the model in eval mode")
+    checks.assert_true(
+        not evidence["training"], f"mode at the end, {case}", hint="leave the model in eval mode"
+    )
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -472,7 +520,9 @@ def pruned_classifier(prune_and_finetune, sparsity_schedule, steps, seed):
 
 state = pruned_classifier(prune_and_finetune, sparsity_schedule, 2, 0)
 checks.assert_true(
-    all(f"{name}.weight" in state for name in names), "what comes back", hint="train the model you are given, in place"
+    all(f"{name}.weight" in state for name in names),
+    "what comes back",
+    hint="train the model you are given, in place",
 )
 ### BEGIN HIDDEN TESTS
 from heldout import languages as test_sentences
@@ -481,7 +531,10 @@ seed = int(torch.randint(1_000_000, (1,), generator=checks.hidden_generator("pru
 state = pruned_classifier(prune_and_finetune, sparsity_schedule, 60, seed)
 zeros = sum(int((state[f"{name}.weight"] == 0).sum()) for name in names)
 checks.assert_at_least(
-    zeros, round(0.9 * 442_368), "zeros among 442,368 encoder weights", hint="90% must still be zero after the last step"
+    zeros,
+    round(0.9 * 442_368),
+    "zeros among 442,368 encoder weights",
+    hint="90% must still be zero after the last step",
 )
 rebuilt = zoo.load("bert")
 rebuilt.load_state_dict(state)
@@ -624,9 +677,21 @@ else:
     rows = data.tensors(data.languages()["train"].select(range(64)), tokenizer=tokenizer)
     inside = list(ops.linear_layers(full, skip=("pooler", "classifier")))
     history = prune_and_finetune(
-        full, rows, names=inside, choose=smallest, schedule=lambda step: 0.2 * (step + 1), steps=4, batch=8, learning_rate=2e-5
+        full,
+        rows,
+        names=inside,
+        choose=smallest,
+        schedule=lambda step: 0.2 * (step + 1),
+        steps=4,
+        batch=8,
+        learning_rate=2e-5,
     )
-    print([f"{share:.0%} removed: loss {loss:.2f}" for share, loss in zip(history["sparsity"], history["loss"], strict=True)])
+    print(
+        [
+            f"{share:.0%} removed: loss {loss:.2f}"
+            for share, loss in zip(history["sparsity"], history["loss"], strict=True)
+        ]
+    )
 
 # %% [markdown]
 # ## Further reading

@@ -163,7 +163,11 @@ def rewound(rewind, trained, state, masks):
 
     width = trained["first.weight"].shape
     net = nn.ModuleDict(
-        {"first": nn.Linear(width[1], width[0]), "norm": nn.BatchNorm1d(width[0]), "last": nn.Linear(width[0], 2)}
+        {
+            "first": nn.Linear(width[1], width[0]),
+            "norm": nn.BatchNorm1d(width[0]),
+            "last": nn.Linear(width[0], 2),
+        }
     )
     net.load_state_dict(trained)
     kept = {key: value.clone() for key, value in state.items()}
@@ -193,13 +197,19 @@ checks.assert_equal(
     hint="values of the kept state where the mask is True, zero elsewhere",
 )
 checks.assert_equal(
-    evidence["state"]["last.weight"], state["last.weight"], "a layer without a mask", hint="everything is rewound"
+    evidence["state"]["last.weight"],
+    state["last.weight"],
+    "a layer without a mask",
+    hint="everything is rewound",
 )
 ### BEGIN HIDDEN TESTS
 generator = checks.hidden_generator("rewind")
 for _ in range(3):
     trained, state = two_states(generator)
-    masks = {"first": torch.rand(5, 4, generator=generator) < 0.4, "last": torch.rand(2, 5, generator=generator) < 0.5}
+    masks = {
+        "first": torch.rand(5, 4, generator=generator) < 0.4,
+        "last": torch.rand(2, 5, generator=generator) < 0.5,
+    }
     evidence = rewound(rewind, trained, state, masks)
     for key, value in state.items():
         name, _, kind = key.rpartition(".")
@@ -256,13 +266,17 @@ def ticket_record(find_ticket, state, options):
         with torch.no_grad():
             for number, (name, parameter) in enumerate(network.named_parameters()):
                 places = torch.arange(parameter.numel()).reshape(parameter.shape)
-                parameter.add_(0.3 * torch.sin(places * (number + 2.0) + start + 3.0 * stop + 5.0 * len(trainings)))
+                parameter.add_(
+                    0.3 * torch.sin(places * (number + 2.0) + start + 3.0 * stop + 5.0 * len(trainings))
+                )
                 layer = name.removesuffix(".weight")
                 if layer in given:
                     parameter.mul_(given[layer])
 
     def choose(scores, share):
-        choices.append({"share": float(share), "scores": {name: part.clone() for name, part in scores.items()}})
+        choices.append(
+            {"share": float(share), "scores": {name: part.clone() for name, part in scores.items()}}
+        )
         masks = {}
         for name, part in scores.items():
             kept = torch.ones(part.numel(), dtype=torch.bool)
@@ -315,7 +329,11 @@ for options in (
     evidence = ticket_record(find_ticket, state, options)
     runs, shares = [], []
     wanted = expected_ticket(
-        SmallNet(state), pretended_training(runs), recording_choice(shares), names=["first", "last"], **options
+        SmallNet(state),
+        pretended_training(runs),
+        recording_choice(shares),
+        names=["first", "last"],
+        **options,
     )
     case = f"{options['rounds']} rounds, rewinding to step {options.get('rewind_step', 0)}"
     checks.assert_equal(
@@ -333,7 +351,10 @@ for options in (
     )
     for number, (call, other) in enumerate(zip(evidence["trainings"], runs, strict=True)):
         checks.assert_equal(
-            sorted(call["masks"]), sorted(other["masks"]), f"masks of run {number}, {case}", hint="none before the first round"
+            sorted(call["masks"]),
+            sorted(other["masks"]),
+            f"masks of run {number}, {case}",
+            hint="none before the first round",
         )
         for key, value in other["state"].items():
             checks.assert_close(
@@ -345,7 +366,10 @@ for options in (
             )
         for name, mask in other["masks"].items():
             checks.assert_equal(
-                call["masks"][name], mask, f"mask of {name} in run {number}, {case}", hint="pass the latest masks to train"
+                call["masks"][name],
+                mask,
+                f"mask of {name} in run {number}, {case}",
+                hint="pass the latest masks to train",
             )
     for number, (call, other) in enumerate(zip(evidence["choices"], shares, strict=True)):
         for name, part in other["scores"].items():
@@ -357,7 +381,9 @@ for options in (
                 hint="absolute values at the end of the latest run; what is pruned has 0 there",
             )
     for name, mask in wanted["masks"].items():
-        checks.assert_equal(evidence["found"]["masks"][name], mask, f"mask of {name}, {case}", hint="of the last round")
+        checks.assert_equal(
+            evidence["found"]["masks"][name], mask, f"mask of {name}, {case}", hint="of the last round"
+        )
     for key, value in wanted["state"].items():
         checks.assert_close(
             evidence["found"]["state"][key],
@@ -366,7 +392,9 @@ for options in (
             atol=1e-5,
             hint="the state at the rewind step, without a mask",
         )
-        checks.assert_equal(evidence["model"][key], state[key], f"{key} of the model", hint="work on a deep copy")
+        checks.assert_equal(
+            evidence["model"][key], state[key], f"{key} of the model", hint="work on a deep copy"
+        )
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -391,7 +419,9 @@ checks.assert_equal(
     hint="permute the entries of each mask: the counts stay",
 )
 checks.assert_true(
-    bool((shuffled["a"] != masks["a"]).any()), "places have changed", hint="torch.randperm gives a permutation"
+    bool((shuffled["a"] != masks["a"]).any()),
+    "places have changed",
+    hint="torch.randperm gives a permutation",
 )
 ### BEGIN HIDDEN TESTS
 generator = checks.hidden_generator("shuffled_masks")
@@ -411,7 +441,9 @@ for round_number in range(3):
             hint="a bool mask of the same shape with exactly as many True",
         )
         checks.assert_true(
-            bool((first[name] == again[name]).all()), f"the same seed twice, {case}", hint="one generator with the seed"
+            bool((first[name] == again[name]).all()),
+            f"the same seed twice, {case}",
+            hint="one generator with the seed",
         )
         checks.assert_true(
             bool((first[name] != other[name]).any()), f"two seeds, {case}", hint="the seed decides the places"

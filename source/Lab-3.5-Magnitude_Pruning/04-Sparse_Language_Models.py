@@ -127,7 +127,11 @@ from reference_impl.pruning.wanda import wanda_mask
 # %% nbgrader={"grade_id": "test_wanda_mask", "solution": false, "grade": true, "locked": true, "points": 8, "schema_version": 3, "task": false}
 inputs = torch.tensor([[0.1, 2.0], [0.1, -1.0], [0.1, 2.0]])
 checks.assert_close(
-    input_norms(inputs), [0.03**0.5, 3.0], "norms by hand", atol=1e-6, hint="root of the sum of squares over the tokens"
+    input_norms(inputs),
+    [0.03**0.5, 3.0],
+    "norms by hand",
+    atol=1e-6,
+    hint="root of the sum of squares over the tokens",
 )
 checks.assert_equal(
     wanda_mask(torch.tensor([[0.5, 0.2], [-0.9, 0.01]]), torch.tensor([0.1, 3.0]), 0.5).tolist(),
@@ -149,7 +153,9 @@ for tokens, width in ((50, 7), (3, 40)):
 for shape in ((8, 20), (30, 7)):
     for share in (0.0, 0.3, 0.5, 0.8, 1.0):
         for case in ("norms that differ", "equal norms", "equal scores"):
-            weight = torch.randn(shape, generator=generator) * (1 + 4 * torch.rand(shape[0], 1, generator=generator))
+            weight = torch.randn(shape, generator=generator) * (
+                1 + 4 * torch.rand(shape[0], 1, generator=generator)
+            )
             norms = torch.rand(shape[1], generator=generator) * 9 + 0.1
             if case != "norms that differ":
                 norms = torch.full((shape[1],), 2.0)
@@ -175,7 +181,9 @@ for shape in ((8, 20), (30, 7)):
                 f"mask, {where}",
                 hint="absolute weight times norm of its column; the smaller column first among equals",
             )
-            checks.assert_true(mask.dtype == torch.bool, f"dtype of the mask, {where}", hint="bool, True where it stays")
+            checks.assert_true(
+                mask.dtype == torch.bool, f"dtype of the mask, {where}", hint="bool, True where it stays"
+            )
 weight, norms = torch.randn(12, 16, generator=generator), torch.rand(16, generator=generator) + 0.1
 factors = 2.0 ** torch.randint(-4, 5, (16,), generator=generator)
 checks.assert_equal(
@@ -202,13 +210,25 @@ from reference_impl.pruning.n_m import nm_mask
 # %% nbgrader={"grade_id": "test_nm_mask", "solution": false, "grade": true, "locked": true, "points": 6, "schema_version": 3, "task": false}
 row = torch.tensor([[0.9, 0.1, 0.5, 0.4, 0.2, 0.3, 0.1, 0.8]])
 by_hand = [True, False, True, False, False, True, False, True]
-checks.assert_equal(nm_mask(row).tolist(), [by_hand], "2:4 by hand", hint="the two largest of every four neighbours stay")
 checks.assert_equal(
-    nm_mask(row.T, axis=0)[:, 0].tolist(), by_hand, "the same as a column", hint="axis 0: neighbours are in one column"
+    nm_mask(row).tolist(), [by_hand], "2:4 by hand", hint="the two largest of every four neighbours stay"
+)
+checks.assert_equal(
+    nm_mask(row.T, axis=0)[:, 0].tolist(),
+    by_hand,
+    "the same as a column",
+    hint="axis 0: neighbours are in one column",
 )
 ### BEGIN HIDDEN TESTS
 generator = checks.hidden_generator("nm_mask")
-for n, m, shape in ((2, 4, (6, 16)), (1, 4, (5, 8)), (4, 8, (3, 24)), (2, 4, (16, 16)), (0, 2, (4, 4)), (3, 3, (2, 9))):
+for n, m, shape in (
+    (2, 4, (6, 16)),
+    (1, 4, (5, 8)),
+    (4, 8, (3, 24)),
+    (2, 4, (16, 16)),
+    (0, 2, (4, 4)),
+    (3, 3, (2, 9)),
+):
     for axis in (1, 0):
         for tied in (False, True):
             scores = torch.rand(shape, generator=generator)
@@ -229,13 +249,26 @@ for n, m, shape in ((2, 4, (6, 16)), (1, 4, (5, 8)), (4, 8, (3, 24)), (2, 4, (16
                 hint="groups of m neighbours along the axis; the n largest stay, the larger index among equals",
             )
             checks.assert_true(
-                mask.dtype == torch.bool, f"dtype, {n}:{m} along axis {axis}", hint="bool, True where it stays"
+                mask.dtype == torch.bool,
+                f"dtype, {n}:{m} along axis {axis}",
+                hint="bool, True where it stays",
             )
 checks.assert_raises(
-    "ValueError", nm_mask, torch.rand(4, 6), label="6 inputs in groups of 4", hint="refuse a rest: do not pad it silently"
+    "ValueError",
+    nm_mask,
+    torch.rand(4, 6),
+    label="6 inputs in groups of 4",
+    hint="refuse a rest: do not pad it silently",
 )
 checks.assert_raises(
-    "ValueError", nm_mask, torch.rand(6, 4), 2, 4, axis=0, label="6 inputs along axis 0", hint="the rule holds on either axis"
+    "ValueError",
+    nm_mask,
+    torch.rand(6, 4),
+    2,
+    4,
+    axis=0,
+    label="6 inputs along axis 0",
+    hint="the rule holds on either axis",
 )
 ### END HIDDEN TESTS
 
@@ -267,13 +300,19 @@ for shape, density in (((9, 14), 0.3), ((14, 9), 0.05), ((5, 5), 1.0), ((4, 6), 
     stored, expected = to_csr(matrix), compat.to_sparse_csr(matrix)
     case = f"{shape}, density {density}"
     checks.assert_equal(
-        stored["row_starts"], expected.crow_indices(), f"row starts, {case}", hint="rows + 1 entries, the first is 0"
+        stored["row_starts"],
+        expected.crow_indices(),
+        f"row starts, {case}",
+        hint="rows + 1 entries, the first is 0",
     )
     checks.assert_equal(
         stored["columns"], expected.col_indices(), f"columns, {case}", hint="from left to right in each row"
     )
     checks.assert_equal(
-        stored["values"], expected.values(), f"values, {case}", hint="the nonzeros, negative ones too, unchanged"
+        stored["values"],
+        expected.values(),
+        f"values, {case}",
+        hint="the nonzeros, negative ones too, unchanged",
     )
     checks.assert_equal(
         [str(stored[name].dtype) for name in ("columns", "row_starts", "values")],
@@ -293,7 +332,9 @@ from reference_impl.pruning.sparse_storage import sparse_bytes
 # ### Check
 
 # %% nbgrader={"grade_id": "test_sparse_bytes", "solution": false, "grade": true, "locked": true, "points": 4, "schema_version": 3, "task": false}
-counts = [sparse_bytes((1000, 1000), 500_000, layout, index_bytes=8) for layout in ("dense", "csr", "bitmap", "2:4")]
+counts = [
+    sparse_bytes((1000, 1000), 500_000, layout, index_bytes=8) for layout in ("dense", "csr", "bitmap", "2:4")
+]
 checks.assert_equal(
     counts,
     [4_000_000, 6_008_008, 2_125_000, 2_125_000],
@@ -336,7 +377,9 @@ checks.assert_raises(
 # %%
 densities = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.01]
 size = {
-    label: [sparse_bytes((1024, 1024), round(d * 1024**2), layout, index_bytes=width) / 2**20 for d in densities]
+    label: [
+        sparse_bytes((1024, 1024), round(d * 1024**2), layout, index_bytes=width) / 2**20 for d in densities
+    ]
     for label, layout, width in (
         ("dense", "dense", 4),
         ("CSR, int64", "csr", 8),
@@ -455,7 +498,8 @@ def sparse_training(moving: bool, steps: int = 120) -> float:
         if moving and step % 10 == 0 and 0 < step < 90:  # an update of the masks takes the place of a step
             share = 0.15 * (1 + math.cos(math.pi * step / 90))
             masks = {
-                name: moved(layer.weight.detach(), layer.weight.grad, masks[name], share) for name, layer in layers.items()
+                name: moved(layer.weight.detach(), layer.weight.grad, masks[name], share)
+                for name, layer in layers.items()
             }
         else:
             optimizer.step()
