@@ -9,11 +9,21 @@ from pathlib import Path
 import pytest
 
 from autograder.course import ROOT, load_course
-from reference_impl.quantization.figures import FIGURES
+from reference_impl.pruning import figures as pruning
+from reference_impl.quantization import figures as quantization
 
 CHAPTERS = sorted((ROOT / "theory").glob("*.md"))
 LINK = re.compile(r"\]\(([^)#]*)(#[^)]*)?\)")
 FENCED = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+TRACKS = {"3.1": ("quantization", quantization.FIGURES), "3.2": ("pruning", pruning.FIGURES)}
+"""A chapter's track and what its script draws."""
+
+
+def number(chapter: Path) -> str:
+    """A chapter's number: 3.1."""
+    return chapter.stem.split("-")[0]
 
 
 def text(chapter: Path) -> str:
@@ -53,17 +63,21 @@ def test_a_chapter_is_a_chapter(chapter: Path) -> None:
     assert cited <= listed, cited - listed
 
 
-def test_labs_and_chapter_link_to_each_other() -> None:
-    page = text(ROOT / "theory" / "3.1-Quantization_Fundamentals.md")
-    for lab in load_course().labs:
-        if lab.track == "quantization":
-            assert f"../source/{lab.id}/README.md" in page
-            assert "theory/3.1-Quantization_Fundamentals.md" in (lab.source / "README.md").read_text("utf-8")
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_labs_and_chapter_link_to_each_other(chapter: Path) -> None:
+    labs = [lab for lab in load_course().labs if lab.track == TRACKS[number(chapter)][0]]
+    assert labs
+    for lab in labs:
+        assert f"../source/{lab.id}/README.md" in text(chapter)
+        assert f"theory/{chapter.name}" in (lab.source / "README.md").read_text("utf-8")
 
 
-def test_every_figure_is_shown_and_drawn_by_the_script() -> None:
-    page = text(ROOT / "theory" / "3.1-Quantization_Fundamentals.md")
-    shown = set(re.findall(r"figures/3\.1-(\w+)\.svg", page))
-    kept = {path.stem.removeprefix("3.1-") for path in (ROOT / "theory" / "figures").glob("3.1-*.svg")}
-    assert shown == kept == set(FIGURES)
-    assert all(caption.strip() for caption in re.findall(r"!\[([^\]]*)\]", page))
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_every_figure_is_shown_and_drawn_by_the_script(chapter: Path) -> None:
+    prefix = number(chapter)
+    shown = set(re.findall(rf"figures/{prefix}-(\w+)\.svg", text(chapter)))
+    kept = {
+        path.stem.removeprefix(f"{prefix}-") for path in (ROOT / "theory" / "figures").glob(f"{prefix}-*.svg")
+    }
+    assert shown == kept == set(TRACKS[prefix][1])
+    assert all(caption.strip() for caption in re.findall(r"!\[([^\]]*)\]", text(chapter)))
