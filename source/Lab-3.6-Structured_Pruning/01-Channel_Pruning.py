@@ -311,8 +311,8 @@ def pruned_network(prune_ffn, state, x, keep, biased=True, frozen=False, cut=(0,
         fresh.blocks[0].up.weight.requires_grad_(False)
     modes, shapes = [], {}
     pairs = [(f"blocks.{i}.up", f"blocks.{i}.down") for i in cut]
-    for training in (True, False):
-        net = copy.deepcopy(fresh).train(training)
+    for mode in (True, False):
+        net = copy.deepcopy(fresh).train(mode)
         pruned = prune_ffn(net, pairs, keep)
         modes += [pruned.training, pruned.blocks[0].drop.training]
     for name, layer in pruned.named_modules():
@@ -602,7 +602,10 @@ for name, values in criteria.items():
     for share in shares:
         kept = [value.topk(round(256 * share)).indices.tolist() for value in values]
         by_share[name].append(evaluation.quality(prune_ffn(model, PAIRS, kept), validation)[1])
-    print(f"{name:16s}", "  ".join(f"{share:.3f}: {acc:.3f}" for share, acc in zip(shares, by_share[name])))
+    print(
+        f"{name:16s}",
+        "  ".join(f"{share:.3f}: {acc:.3f}" for share, acc in zip(shares, by_share[name], strict=True)),
+    )
 figure = plots.lines(
     shares,
     by_share,

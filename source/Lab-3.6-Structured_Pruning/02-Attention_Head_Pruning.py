@@ -238,7 +238,7 @@ tokens = torch.randn(9, 4, 5, generator=generator, dtype=torch.float64)
 answers = torch.randint(0, 4, (9,), generator=generator)
 expected = turned(parts, tokens, answers)
 for label, sizes in (("one batch", [9]), ("uneven batches", [2, 6, 1])):
-    batches = [list(pair) for pair in zip(tokens.split(sizes), answers.split(sizes))]
+    batches = [list(pair) for pair in zip(tokens.split(sizes), answers.split(sizes), strict=True)]
     evidence = small_importance(head_importance, parts, batches)
     checks.assert_close(
         torch.stack(evidence["importance"]),
@@ -583,7 +583,9 @@ curves = {
     for rule, draws in rules.items()
 }
 for rule, values in curves.items():
-    print(f"{rule:28s}", "  ".join(f"{count}: {value:.3f}" for count, value in zip(left, values)))
+    print(
+        f"{rule:28s}", "  ".join(f"{count}: {value:.3f}" for count, value in zip(left, values, strict=True))
+    )
 figure = plots.lines(
     left,
     curves,

@@ -218,8 +218,7 @@ def stack_influences(layer_influences, state, batches, as_tuple=False, breaks=Fa
     net.train()
     graded = []
     net.norm.register_forward_pre_hook(lambda _, x: graded.append(x[0].requires_grad))
-    keys = ("input_ids", "attention_mask", "labels")
-    asked = [{k: t for k, t in zip(keys, batch) if t is not None and k != "labels"} for batch in batches]
+    asked = [{"input_ids": ids} | ({} if mask is None else {"attention_mask": mask}) for ids, mask in batches]
     if breaks:
         asked.append({"input_ids": torch.tensor([[99]])})
     torch.manual_seed(0)

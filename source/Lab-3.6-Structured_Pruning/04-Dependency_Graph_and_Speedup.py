@@ -141,7 +141,9 @@ for _ in range(3):
         reach[sides.index(one), sides.index(two)] = reach[sides.index(two), sides.index(one)] = True
     for _ in range(5):
         reach = (reach.float() @ reach.float()) > 0
-    expected = {tuple(sorted(side for side, hit in zip(sides, line) if hit)) for line in reach.tolist()}
+    expected = {
+        tuple(sorted(side for side, hit in zip(sides, line, strict=True) if hit)) for line in reach.tolist()
+    }
     checks.assert_equal(
         dependency_groups(kinds, edges),
         sorted(list(group) for group in expected),
@@ -289,7 +291,7 @@ def gated_vit(layers, heads, channels, pixels):
     """The original's layers at full size, with the other heads and channels multiplied by 0."""
     full = copy.deepcopy(model)
     stack = full.vit.layers
-    for place, kept_heads, kept_channels in zip(layers, heads, channels):
+    for place, kept_heads, kept_channels in zip(layers, heads, channels, strict=True):
         gate, mask = torch.zeros(4, 1), torch.zeros(256)
         gate[kept_heads], mask[kept_channels] = 1.0, 1.0
         attention, block = stack[place].attention, stack[place].mlp
@@ -385,7 +387,7 @@ summed = training.loss(model, rows) * 256
 for hook in hooks:
     hook.remove()
 gradients = torch.autograd.grad(summed, list(caught.values()))
-scored = [taylor_channel_scores(x, slope) for x, slope in zip(caught.values(), gradients)]
+scored = [taylor_channel_scores(x, slope) for x, slope in zip(caught.values(), gradients, strict=True)]
 channels = [values.topk(128).indices.tolist() for values in scored]
 seed = int(torch.randint(1_000_000, (1,), generator=generator))
 state = trained_tensors(slim, [0, 1, 2, 3], heads, channels, STEPS, RATE, seed)
