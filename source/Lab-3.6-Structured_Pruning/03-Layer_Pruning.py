@@ -218,7 +218,9 @@ def stack_influences(layer_influences, state, batches, as_tuple=False, breaks=Fa
     net.train()
     graded = []
     net.norm.register_forward_pre_hook(lambda _, x: graded.append(x[0].requires_grad))
-    asked = [{"input_ids": ids} | ({} if mask is None else {"attention_mask": mask}) for ids, mask in batches]
+    asked = [{"input_ids": ids, "labels": ids[:, 0]} for ids, _ in batches]  # the stack takes no labels
+    for rows, (_, mask) in zip(asked, batches, strict=True):
+        rows |= {} if mask is None else {"attention_mask": mask}
     if breaks:
         asked.append({"input_ids": torch.tensor([[99]])})
     torch.manual_seed(0)
