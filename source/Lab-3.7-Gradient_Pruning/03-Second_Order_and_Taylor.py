@@ -541,7 +541,7 @@ for kind, limit in (("OBD", 0.72), ("WoodFisher", 0.77)):
     checks.assert_at_least(
         evaluation.quality(network, unseen)[1],
         limit,
-        f"accuracy at 70% by {kind}",
+        f"accuracy at 70%, {kind}",
         hint="OBD: ½ w² times the mean of g²; WoodFisher: whole blocks of F and the update of the weights that stay",
     )
 ### END HIDDEN TESTS

@@ -111,8 +111,8 @@ def second_order(generator: torch.Generator) -> Measured:
             network.get_parameter(name).data = new
         found[kind] = evaluation.quality(network, test)[1]
     return {
-        "accuracy at 70% by OBD": entry(found["OBD"], found["size"], 0.72),
-        "accuracy at 70% by WoodFisher": entry(found["WoodFisher"], found["mask"], 0.77),
+        "accuracy at 70%, OBD": entry(found["OBD"], found["size"], 0.72),
+        "accuracy at 70%, WoodFisher": entry(found["WoodFisher"], found["mask"], 0.77),
     }
 
 
