@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from labkit import data, zoo
+from labkit import data, training, zoo
 from reference_impl.pretrain.recipes import Recipe
 
 Batch = dict[str, Tensor]
@@ -38,14 +38,6 @@ def logits_of(model: nn.Module, batch: Batch) -> Tensor:
     answer = model(**inputs)
     logits: Tensor = answer if isinstance(answer, Tensor) else answer.logits
     return logits
-
-
-def loss_of(model: nn.Module, batch: Batch) -> Tensor:
-    """Return the mean cross-entropy in nats: of the labels if there are any, else of each next token."""
-    logits = logits_of(model, batch)
-    if "labels" in batch:
-        return nn.functional.cross_entropy(logits, batch["labels"])
-    return nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), batch["input_ids"][:, 1:].flatten())
 
 
 def learning_rate_at(step: int, recipe: Recipe) -> float:
@@ -120,7 +112,7 @@ def train(
     for step in range(recipe.steps):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate_at(step, recipe)
-        loss = loss_of(model, next(batches))
+        loss = training.loss(model, next(batches))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -144,5 +136,5 @@ def measure(model: nn.Module, rows: Batch) -> float:
         if "labels" in batch:
             total += float((logits_of(model, batch).argmax(-1) == batch["labels"]).sum())
         else:
-            total += size * loss_of(model, batch).item()
+            total += size * training.loss(model, batch).item()
     return total / count if "labels" in rows else math.exp(total / count)

@@ -19,9 +19,11 @@ from labkit.plots import DescribedFigure
 from torch import Tensor, nn
 
 from labkit import compat, data, evaluation, ops, plots, runtime, training, zoo
+from reference_impl.pruning.masked_copy import masked_copy
 from reference_impl.pruning.masks import global_mask, layer_mask
 from reference_impl.pruning.sparsegpt import sparsegpt_prune
 from reference_impl.pruning.wanda import input_norms, wanda_mask
+from reference_impl.quantization.gptq import hessian
 
 FOLDER = Path(__file__).resolve().parents[2] / "theory" / "figures"
 STEPS = 240
@@ -36,10 +38,7 @@ def curve() -> DescribedFigure:
     shares = [0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95]
 
     def accuracy(masks: dict[str, Tensor]) -> float:
-        pruned = copy.deepcopy(model)
-        for name, mask in masks.items():
-            pruned.get_submodule(name).weight.data.mul_(mask)
-        return evaluation.quality(pruned, rows)[1]
+        return evaluation.quality(masked_copy(model, masks), rows)[1]
 
     series = {
         "smallest, one budget": [accuracy(global_mask(size, share)) for share in shares],
@@ -65,11 +64,11 @@ def curve() -> DescribedFigure:
     )
 
 
-def trained(start: nn.Module, first: int, stop: int, seed: int) -> nn.Module:
-    """A copy after the steps first ... stop - 1 of a run of 240, with batches in the order of `seed`."""
+def trained(start: nn.Module, rows: dict[str, Tensor], first: int, stop: int, seed: int) -> nn.Module:
+    """A copy after the steps first ... stop - 1 of a run of 240, with batches of rows in the order of `seed`."""
     network = copy.deepcopy(start)
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.0)
-    batches = training.batches(data.tensors(data.fashion()["train"]), 64, seed=seed)
+    batches = training.batches(rows, 64, seed=seed)
     network.train()
     for step in range(first, stop):
         optimizer.param_groups[0]["lr"] = 2e-3 * (1 - step / STEPS)
@@ -81,7 +80,7 @@ def trained(start: nn.Module, first: int, stop: int, seed: int) -> nn.Module:
 
 def connectivity() -> DescribedFigure:
     """Error along the line between two networks that share their first steps."""
-    rows = data.tensors(data.fashion()["validation"])
+    train, rows = (data.tensors(data.fashion()[split]) for split in ("train", "validation"))
     places = [index / 8 for index in range(9)]
     series = {}
     for label, starts, shared in (
@@ -92,7 +91,8 @@ def connectivity() -> DescribedFigure:
         ends = []
         for seed, start in zip((1, 2), starts, strict=True):
             untrained = zoo.build("encoder", seed=start, num_layers=2, dropout=0.0)
-            ends.append(trained(trained(untrained, 0, shared, seed=0), shared, STEPS, seed).state_dict())
+            common = trained(untrained, train, 0, shared, seed=0)
+            ends.append(trained(common, train, shared, STEPS, seed).state_dict())
         between, errors = zoo.build("encoder", num_layers=2, dropout=0.0).eval(), []
         for place in places:
             between.load_state_dict({key: torch.lerp(ends[0][key], ends[1][key], place) for key in ends[0]})
@@ -145,13 +145,13 @@ def compensation() -> DescribedFigure:
     name = "model.layers.1.mlp.down_proj"
     model = zoo.load("llama")
     tokens = data.tensors(data.prose()["train"], limit=48)["input_ids"]
-    inputs = ops.layer_inputs(model, [name], [{"input_ids": tokens}])[name].double()
+    inputs = ops.layer_inputs(model, [name], [{"input_ids": tokens}])[name]
     held = ops.layer_inputs(
         model, [name], [{"input_ids": data.tensors(data.prose()["validation"], limit=16)["input_ids"]}]
     )[name].double()
     weight = model.get_submodule(name).weight.detach()
-    hessian = 2 * inputs.T @ inputs / len(inputs)
-    norms = input_norms(inputs).float()
+    curvature = hessian([inputs])
+    norms = input_norms(inputs.double()).float()
     shares = [0.1, 0.3, 0.5, 0.7, 0.8, 0.9]
 
     def error(changed: Tensor) -> float:
@@ -161,7 +161,7 @@ def compensation() -> DescribedFigure:
     series = {
         "magnitude": [error(weight * wanda_mask(weight, torch.ones_like(norms), share)) for share in shares],
         "Wanda": [error(weight * wanda_mask(weight, norms, share)) for share in shares],
-        "SparseGPT": [error(sparsegpt_prune(weight, hessian, share)["weight"]) for share in shares],
+        "SparseGPT": [error(sparsegpt_prune(weight, curvature, share)["weight"]) for share in shares],
     }
     for label, values in series.items():
         print(

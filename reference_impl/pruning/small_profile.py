@@ -8,7 +8,6 @@ pruned model's mean token embedding with the dense model's. SmolLM2 comes from a
 percent are zero already.
 """
 
-import copy
 from collections.abc import Callable
 
 import torch
@@ -16,20 +15,13 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from labkit import data, evaluation, ops, runtime, zoo
+from reference_impl.pruning.masked_copy import masked_copy
 from reference_impl.pruning.masks import global_mask, layer_mask
 from reference_impl.pruning.n_m import nm_mask
 from reference_impl.pruning.wanda import input_norms, wanda_mask
 
 Masks = dict[str, Tensor]
 CALIBRATION_BLOCKS, JUDGED_BLOCKS, SENTENCES = 8, 16, 128
-
-
-def with_masks(model: nn.Module, masks: Masks) -> nn.Module:
-    """A copy with the removed weights set to zero."""
-    changed = copy.deepcopy(model)
-    for name, mask in masks.items():
-        changed.get_submodule(name).weight.data.mul_(mask)
-    return changed
 
 
 @torch.no_grad()
@@ -53,7 +45,7 @@ def sentences(report: Callable[[str], object]) -> None:
     for share in (0.3, 0.5, 0.7, 0.9):
         found = []
         for masks in (global_mask(scores, share), {n: layer_mask(part, share) for n, part in scores.items()}):
-            turned = embeddings(with_masks(model, masks), rows)
+            turned = embeddings(masked_copy(model, masks), rows)
             found.append(nn.functional.cosine_similarity(turned, exact).mean().item())
         report(f"| {share:.0%} removed, cosine | {found[0]:.3f} | {found[1]:.3f} |")
 
@@ -72,7 +64,7 @@ def language(report: Callable[[str], object]) -> None:
     ones = {name: torch.ones_like(norm) for name, norm in norms.items()}
 
     def perplexity(masks: Masks) -> float:
-        return evaluation.quality(with_masks(model, masks), {"input_ids": validation})[1]
+        return evaluation.quality(masked_copy(model, masks), {"input_ids": validation})[1]
 
     report("")
     report(f"| SmolLM2-135M, perplexity (dense {perplexity({}):.2f}) | magnitude | Wanda |")

@@ -15,6 +15,7 @@ from reference_impl.pruning.obs import obs_prune
 from reference_impl.pruning.snip import snip_mask, snip_scores
 from reference_impl.pruning.sparsegpt import sparsegpt_prune
 from reference_impl.pruning.woodfisher import woodfisher_inverse
+from reference_impl.quantization.gptq import hessian
 
 LENET_NAMES = ["1.weight", "3.weight", "5.weight"]
 LENET_SPARSITY, NETWORKS = 0.98, 4
@@ -128,8 +129,7 @@ def sparse_layers(generator: torch.Generator) -> Measured:
     ratios: dict[str, list[float]] = {"update": [], "mask": []}
     for name in names:
         weight = model.get_submodule(name).weight.detach()
-        inputs = seen[name].double()
-        parts = sparsegpt_prune(weight, 2 * inputs.T @ inputs / len(inputs), 0.5)
+        parts = sparsegpt_prune(weight, hessian([seen[name]]), 0.5)
         by_size = weight * snip_mask({name: weight.abs()}, 0.5)[name]
         candidates = {"update": parts["weight"].float(), "mask": weight * parts["mask"], "size": by_size}
         errors = {

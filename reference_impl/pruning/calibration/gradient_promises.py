@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from labkit import data, evaluation, ops, runtime, training, zoo
+from reference_impl.measured import mean
 from reference_impl.pruning.grasp import grasp_scores
 from reference_impl.pruning.snip import iterative_snip, snip_mask, snip_scores
 
@@ -73,7 +74,7 @@ def main(report: Callable[[str], object] = print) -> None:
     """Print the table, a row as soon as it is measured."""
     runtime.start(seed=0)
     dense = [trained_accuracy({}, seed) for seed in SEEDS]
-    report(f"all weights: {sum(dense) / len(dense):.3f} ({min(dense):.3f} to {max(dense):.3f})")
+    report(f"all weights: {mean(dense):.3f} ({min(dense):.3f} to {max(dense):.3f})")
     for sparsity in SPARSITIES:
         report(f"| {sparsity:.0%} removed | accuracy | range | empty matrices |")
         report("|---|---|---|---|")
@@ -82,7 +83,7 @@ def main(report: Callable[[str], object] = print) -> None:
             values = [trained_accuracy(masks[kind], seed) for masks, seed in zip(found, SEEDS, strict=True)]
             empty = [sum(int(mask.sum() == 0) for mask in masks[kind].values()) for masks in found]
             spread = f"{min(values):.3f} to {max(values):.3f}"
-            report(f"| {kind} | {sum(values) / len(values):.3f} | {spread} | {', '.join(map(str, empty))} |")
+            report(f"| {kind} | {mean(values):.3f} | {spread} | {', '.join(map(str, empty))} |")
             sys.stdout.flush()
 
 

@@ -12,6 +12,7 @@ import torch
 from labkit import data, ops, runtime, zoo
 from reference_impl.pruning.snip import snip_mask, snip_scores
 from reference_impl.pruning.sparsegpt import sparsegpt_prune
+from reference_impl.quantization.gptq import hessian
 
 
 def sensitivity(report: Callable[[str], object]) -> None:
@@ -40,8 +41,8 @@ def layers(report: Callable[[str], object]) -> None:
     report("| SmolLM2-135M, 50% of each layer | mask only | SparseGPT |")
     report("|---|---|---|")
     for name in names:
-        weight, inputs = model.get_submodule(name).weight.detach(), learn[name].double()
-        parts = sparsegpt_prune(weight, 2 * inputs.T @ inputs / len(inputs), 0.5)
+        weight = model.get_submodule(name).weight.detach()
+        parts = sparsegpt_prune(weight, hessian([learn[name]]), 0.5)
         smallest = weight * snip_mask({name: weight.abs()}, 0.5)[name]
         errors = [
             (judge[name] @ (new - weight).T).square().sum().item()

@@ -11,8 +11,9 @@ from heldout import fashion, languages
 from labkit import data, evaluation, ops, training, zoo
 from reference_impl.measured import Measured, entry
 from reference_impl.pruning.lottery_ticket import find_ticket, rewind, shuffled_masks
+from reference_impl.pruning.masked_copy import masked_copy
 from reference_impl.pruning.masked_training import prune_and_finetune
-from reference_impl.pruning.masks import global_mask
+from reference_impl.pruning.masks import global_mask, layer_mask
 from reference_impl.pruning.schedules import sparsity_schedule
 
 Masks = dict[str, Tensor]
@@ -20,18 +21,12 @@ STEPS, SPARSITY = 60, 0.9
 TICKET_STEPS = 120
 
 
-def masked(model: nn.Module, masks: Masks) -> nn.Module:
-    """A copy of the model with the weights that the masks remove set to zero."""
-    changed = copy.deepcopy(model)
-    rewind(changed, model.state_dict(), masks)
-    return changed
-
-
 def random_masks(scores: dict[str, Tensor], share: float, seed: int) -> Masks:
     """Masks that remove the share of every layer at random."""
     generator = torch.Generator().manual_seed(seed)
-    chance = {name: torch.rand(part.shape, generator=generator) for name, part in scores.items()}
-    return {name: global_mask({name: part}, share)[name] for name, part in chance.items()}
+    return {
+        name: layer_mask(torch.rand(part.shape, generator=generator), share) for name, part in scores.items()
+    }
 
 
 @cache
@@ -76,7 +71,7 @@ def gradual(seed: int) -> Measured:
         name: layer.weight.detach().abs()
         for name, layer in ops.linear_layers(model, skip=("pooler", "classifier")).items()
     }
-    untrained = evaluation.quality(masked(model, global_mask(scores, SPARSITY)), test)[1] / dense
+    untrained = evaluation.quality(masked_copy(model, global_mask(scores, SPARSITY)), test)[1] / dense
     label = "share of the accuracy kept with 90% of the weights removed"
     return {
         label: entry(with_schedule, chance, 0.95),
