@@ -36,7 +36,9 @@ def verify(labs: tuple[str, ...], notebook: str, as_json: bool) -> None:
         click.echo(json.dumps([report.to_dict() for report in reports], indent=1))
     else:
         Console(highlight=False).print(_table(reports))
-    problems = [f"{report.notebook}: {problem}" for report in reports for problem in report.problems]
+    problems = [
+        f"{report.notebook}: {problem}" for report in reports for problem in report.problems + report.slow
+    ]
     for problem in problems:
         console.print(problem, style="red", markup=False)
     if problems:

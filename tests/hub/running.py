@@ -25,12 +25,13 @@ ROW = re.compile(r"│ (\S+) +│ (\S{12}) +│ (?:student|assistant|instructor)
 
 
 class RunningHub:
-    """One launcher. `prefix` is before every account's name; `passwords` are those it printed."""
+    """One launcher. `prefix` is before every account's name, `passwords` are those it printed, `started` a Unix time."""
 
     def __init__(self, state: Path, *options: str, prefix: str = PREFIX, port: int = 0) -> None:
         self.state, self.prefix = state, prefix
         self.port = port or free_ports(1)[0]
         self.log = state.with_suffix(".out")
+        self.started = time.time()
         command = [sys.executable, "-m", "hub_config.local", "--port", str(self.port), "--state", str(state)]
         command += ["--lab", "Lab-3.1"]  # one is enough to see every page, and quick to build
         with self.log.open("wb") as log:

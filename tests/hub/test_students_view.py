@@ -22,8 +22,7 @@ pytestmark = [needs_root, pytest.mark.timeout(600)]
 
 SHORTEST = 40
 """Characters of a line that is telling enough to search for."""
-SETUP = (ROOT / ".venv").resolve() / "pyvenv.cfg"
-"""The first file that set-up wrote."""
+LIBRARIES = "-path '*/site-packages/*' -type d ! -path '*/labkit*' -prune"
 
 
 def secret_lines(hub: RunningHub) -> set[str]:
@@ -54,13 +53,13 @@ def test_nothing_of_the_course_can_be_found_from_a_students_terminal(
         "for name in reference_impl heldout autograder hub_config; do\n"
         '  python -c "import $name" 2>> imports.txt && echo "imported $name" >> out.txt\n'
         "done\n"
-        # whatever came onto this machine since set-up began, in every folder that this account can
-        # list, and in its home, whose parent it cannot list; libraries as everybody can download them
-        # hold gigabytes and nothing of the course, except labkit
-        "find / ~ \\( -path /proc -o -path /sys \\) -prune"
-        " -o -path '*/site-packages/*' -type d ! -path '*/labkit*' -prune"
-        f" -o -type f -readable -newer {SETUP} -size -30M -print0 2> /dev/null"
-        " | LC_ALL=C xargs -0 grep -lFf patterns --exclude=patterns 2> /dev/null >> out.txt\n"
+        # what set-up wrote, and whatever came onto this machine since the Hub started, in every folder that
+        # this account can list, and in its home, whose parent it cannot list; libraries as everybody can
+        # download them hold gigabytes and nothing of the course, except labkit
+        f"( find {ROOT} {(ROOT / '.venv').resolve()} {LIBRARIES} -o -type f -readable -size -30M -print0;"
+        f" find / ~ \\( -path /proc -o -path /sys \\) -prune -o {LIBRARIES}"
+        f" -o -type f -readable -newermt @{hub.started:.0f} -size -30M -print0 ) 2> /dev/null"
+        " | LC_ALL=C xargs -0 grep -lFf patterns --exclude=patterns 2> /dev/null | sort -u >> out.txt\n"
         "ls /work /root /opt/hub-test-* 2> /dev/null | grep -c gradebook >> out.txt\n"
         "echo finished >> out.txt\n"
     )
