@@ -10,7 +10,7 @@ from typing import Any
 from labkit.zoo.configs import TINY
 
 from reference_impl.pretrain.manifest import DATA_SOURCES
-from reference_impl.pretrain.recipes import METRIC_OF_TASK, RECIPES, Recipe
+from reference_impl.pretrain.recipes import METRIC_OF_TASK, RECIPES, SUBNETS, Recipe
 
 _TASK_TEXT = {
     "languages": "Tell which of ten close languages a sentence of a user interface is in",
@@ -67,7 +67,19 @@ def _training(recipe: Recipe) -> str:
     return (
         f"AdamW, {recipe.steps:,} steps of {recipe.batch} rows, learning rate {recipe.learning_rate:g} after "
         f"{recipe.warmup} warm-up steps with cosine decay, weight decay {recipe.weight_decay:g}, gradient "
-        "norm at most 1, one thread." + _AUGMENTATION.get(recipe.task, "")
+        "norm at most 1, one thread." + _AUGMENTATION.get(recipe.task, "") + _sandwich(recipe)
+    )
+
+
+def _sandwich(recipe: Recipe) -> str:
+    if not recipe.random_subnets:
+        return ""
+    return (
+        f" The first {recipe.whole_first:,} steps train the whole network alone. Each later step adds the "
+        "gradients of the whole network on the labels and of the smallest and "
+        f"{recipe.random_subnets} random subnets on the whole network's probabilities (sandwich rule, Yu et al. "
+        f"2020). A subnet has the first 1 to {SUBNETS['layers']} layers, of each the first "
+        f"{SUBNETS['heads']} heads and {SUBNETS['ffn']} inner channels."
     )
 
 

@@ -19,7 +19,7 @@ _PLAIN = ("written by python -m reference_impl.pretrain", "MIT")
 
 DATA_SOURCES = {"languages": _TRANSLATIONS, "prose": _ADDRESSES, "fashion": _PICTURES}
 MODEL_TASKS = {
-    "bert": "languages", "vit": "fashion", "encoder": "fashion",
+    "bert": "languages", "vit": "fashion", "encoder": "fashion", "supernet": "fashion",
     "gpt2": "prose", "llama": "prose", "mistral": "prose",
 }  # fmt: skip
 

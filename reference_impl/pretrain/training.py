@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from labkit import data, training, zoo
-from reference_impl.pretrain.recipes import Recipe
+from reference_impl.pretrain.recipes import SUBNETS, Recipe
+from reference_impl.pruning.search_space import random_subnet
+from reference_impl.pruning.supernet import sandwich_step
 
 Batch = dict[str, Tensor]
 EVALUATION_BATCH = 250
@@ -38,6 +40,18 @@ def logits_of(model: nn.Module, batch: Batch) -> Tensor:
     answer = model(**inputs)
     logits: Tensor = answer if isinstance(answer, Tensor) else answer.logits
     return logits
+
+
+def add_gradient(
+    model: nn.Module, batch: Batch, recipe: Recipe, step: int, generator: torch.Generator
+) -> float:
+    """Add one batch's gradient to the parameters; return the loss, of a supernet that of the whole network."""
+    if recipe.random_subnets and step >= recipe.whole_first:
+        others = [random_subnet(SUBNETS, generator) for _ in range(recipe.random_subnets)]
+        return sandwich_step(model, batch, SUBNETS, others)[0]
+    loss = training.loss(model, batch)
+    loss.backward()  # type: ignore[no-untyped-call]
+    return loss.item()
 
 
 def learning_rate_at(step: int, recipe: Recipe) -> float:
@@ -112,12 +126,11 @@ def train(
     for step in range(recipe.steps):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate_at(step, recipe)
-        loss = training.loss(model, next(batches))
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        value = add_gradient(model, next(batches), recipe, step, generator)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        losses.append(loss.item())
+        losses.append(value)
         advance(losses[-1])
     tenth = max(1, recipe.steps // 10)
     means = [sum(losses[i : i + tenth]) / tenth for i in range(0, tenth * 10, tenth)]

@@ -14,7 +14,7 @@ from labkit.zoo.tiny import MODELS
 import heldout
 from labkit import data, evaluation, zoo
 
-TRAINED = ["bert", "vit", "encoder", "llama", "mistral", "gpt2"]
+TRAINED = ["bert", "vit", "encoder", "supernet", "llama", "mistral", "gpt2"]
 
 
 @cache

@@ -71,6 +71,16 @@ def test_training_twice_gives_the_same_weights_and_learns() -> None:
     assert not first.model.training and len(first.losses) == 10
 
 
+def test_a_supernet_is_trained_by_the_sandwich_rule() -> None:
+    recipe = Recipe("fashion", steps=20, batch=16, learning_rate=2e-3, warmup=5, random_subnets=1)
+    first, second = training.train("supernet", recipe, 3), training.train("supernet", recipe, 3)
+    ours, theirs = first.model.state_dict(), second.model.state_dict()
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    assert first.losses[-1] < first.losses[0]
+    plain = training.train("supernet", SHORT, 3).model.state_dict()
+    assert not torch.equal(ours["embed.weight"], plain["embed.weight"])
+
+
 def test_the_learning_rate_rises_then_falls_to_two_percent() -> None:
     rates = [training.learning_rate_at(step, SHORT) for step in range(SHORT.steps + 1)]
     assert rates[0] < rates[3] < rates[4] and rates[5:] == sorted(rates[5:], reverse=True)

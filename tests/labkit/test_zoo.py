@@ -21,6 +21,7 @@ CLASSES = {
     "mistral": "MistralForCausalLM",
     "vit": "ViTForImageClassification",
     "encoder": "Encoder",
+    "supernet": "Supernet",
 }
 
 
@@ -29,7 +30,7 @@ def one_line(problem: zoo.Unavailable) -> bool:
     return "\n" not in text and len(text) < 300 and bool(problem.what and problem.where and problem.next_step)
 
 
-def test_the_zoo_has_seven_models() -> None:
+def test_the_zoo_has_eight_models() -> None:
     assert set(zoo.names()) == set(CLASSES)
 
 
@@ -55,7 +56,7 @@ def test_build_takes_overrides() -> None:
     assert len(zoo.build("vit", num_hidden_layers=2).vit.layers) == 2  # type: ignore[union-attr, arg-type]
 
 
-@pytest.mark.parametrize("name", [name for name in CLASSES if name != "encoder"])
+@pytest.mark.parametrize("name", [name for name in CLASSES if name not in ("encoder", "supernet")])
 def test_eager_and_fused_attention_agree(
     name: str, example: Callable[[str], dict[str, torch.Tensor]]
 ) -> None:
@@ -130,7 +131,7 @@ def test_a_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         assert one_line(caught.value)
 
 
-@pytest.mark.parametrize("name", ["gpt2", "vit", "encoder"])
+@pytest.mark.parametrize("name", ["gpt2", "vit", "encoder", "supernet"])
 def test_models_without_small_weights_say_so(name: str) -> None:
     with pytest.raises(zoo.Unavailable, match="has no small weights"):
         zoo.load(name, "small")

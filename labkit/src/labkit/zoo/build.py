@@ -24,7 +24,8 @@ def build(name: str, *, seed: int = 0, attention: str | None = None, **overrides
         name: one of ``zoo.names()``.
         seed: of the initial weights; the global random state is left as it was.
         attention: ``"sdpa"`` (fused, the default) or ``"eager"`` (written out; ONNX export, second
-            derivatives and attention maps need it). The course's ``encoder`` is always written out.
+            derivatives and attention maps need it). The course's ``encoder`` is always written out, its
+            ``supernet`` always fused.
         overrides: replace entries of the config, for instance ``num_hidden_layers=2``.
 
     Raises:
@@ -40,6 +41,10 @@ def build(name: str, *, seed: int = 0, attention: str | None = None, **overrides
             from labkit.zoo.encoder import Encoder
 
             return Encoder(**settings)
+        if name == "supernet":
+            from labkit.zoo.supernet import Supernet
+
+            return Supernet(**settings)
         return _from_transformers(name, settings, attention or "sdpa").train()
 
 

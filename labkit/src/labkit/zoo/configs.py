@@ -1,8 +1,9 @@
 """The architectures of the tiny profile, as plain numbers.
 
-Each model is the real class of ``transformers`` made small by its config, except ``encoder``, which is the
-course's own. Dropout is 0 in the language models, as in most recent ones. Initial ranges are larger than the
-published 0.02: with a width near 100, 0.02 leaves the first layers almost linear and training slow.
+Each model is the real class of ``transformers`` made small by its config, except ``encoder`` and
+``supernet``, which are the course's own. Dropout is 0 in the language models, as in most recent ones. Initial
+ranges are larger than the published 0.02: with a width near 100, 0.02 leaves the first layers almost linear
+and training slow.
 """
 
 from __future__ import annotations
@@ -83,6 +84,16 @@ TINY: dict[str, dict[str, Any]] = {
         "num_labels": CLASSES,
         "dropout": 0.1,
     },
+    "supernet": {
+        "image_size": 28,
+        "patch_size": 7,
+        "hidden_size": 64,
+        "head_size": 16,
+        "heads": [4, 4, 4, 4, 4, 4],
+        "ffn": [256, 256, 256, 256, 256, 256],
+        "num_labels": CLASSES,
+        "initializer_range": 0.1,
+    },
 }
 
 CLASS_NAMES = {
@@ -98,6 +109,7 @@ TASKS = {
     "bert": "languages",
     "vit": "fashion",
     "encoder": "fashion",
+    "supernet": "fashion",
     "gpt2": "prose",
     "llama": "prose",
     "llama-outliers": "prose",
