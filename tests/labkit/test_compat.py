@@ -22,6 +22,7 @@ from labkit import compat, zoo
 MODULES = {
     "load_auto_gptq": "auto_gptq",
     "load_awq": "awq",
+    "load_nni_nas": "nni",
     "load_nni_speedup": "nni",
     "load_neural_compressor": "neural_compressor",
 }
@@ -31,6 +32,7 @@ WITHOUT = {
     "load_auto_gptq": ("import auto_gptq", "no_init_weights"),
     "load_awq": ("import awq", "final dev message"),
     "load_neural_compressor": ("import neural_compressor.torch.quantization", "Auto detect accelerator"),
+    "load_nni_nas": ("import nni.nas.nn.pytorch", "is found to be not a nn.Module"),
     "load_nni_speedup": ("import nni.compression.speedup", "_register_pytree_node` is deprecated"),
 }
 
@@ -140,6 +142,50 @@ def test_nni_traces_and_shrinks_a_model() -> None:
     )
     assert done.returncode == 0 and done.stderr == "", done.stderr[-900:]
     assert done.stdout.split()[-1] == "8"
+
+
+def test_nni_searches_in_a_folder_of_its_own_and_in_silence(tmp_path: Path) -> None:
+    need("load_nni_nas")
+    done = python(
+        "import os\n"
+        "from labkit import compat\n"
+        "nas = compat.load_nni_nas()\n"
+        "import nni\n"
+        "from nni.mutable import ensure_frozen\n"
+        "class Space(nas.nn.pytorch.ModelSpace):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.width = ensure_frozen(self.add_mutable(nni.choice('width', [8, 16, 32])))\n"
+        "def measure(model):\n"
+        "    nni.report_final_result(float(model.width))\n"
+        f"with compat.nni_in({str(tmp_path / 'nni')!r}):\n"
+        "    space, evaluator = Space(), nas.evaluator.FunctionalEvaluator(measure)\n"
+        "    strategy = nas.strategy.GridSearch()\n"
+        "    config = nas.experiment.NasExperimentConfig.default(space, evaluator, strategy)\n"
+        "    config.execution_engine = nas.experiment.config.SequentialEngineConfig()\n"
+        f"    config.experiment_working_directory = {str(tmp_path / 'nni')!r}\n"
+        "    config.max_trial_number = 3\n"
+        "    experiment = nas.experiment.NasExperiment(space, evaluator, strategy, config=config)\n"
+        "    experiment.run()\n"
+        "    print(experiment.export_top_models(1, formatter='dict'))\n"
+        "    experiment.stop()\n"
+        "print('NODE_OPTIONS' in os.environ)\n"
+    )
+    assert done.returncode == 0 and done.stderr == "", done.stderr[-900:]
+    assert done.stdout.splitlines() == ["[{'width': 32}]", "False"]
+
+
+def test_nnis_server_listens_on_this_machine_alone(tmp_path: Path) -> None:
+    need("load_nni_nas")
+    server = "require('net').createServer().listen(%d, function () {console.log(this.address().address); this.close()})"
+    done = python(
+        "import pathlib, subprocess, nni_node\n"
+        "from labkit import compat\n"
+        "node = pathlib.Path(nni_node.__path__[0]) / 'node'\n"
+        f"with compat.nni_in({str(tmp_path / 'a folder')!r}) as port:\n"
+        f"    subprocess.run([node, '-e', {server!r} % port], check=True)\n"
+    )
+    assert done.stdout.split() == ["127.0.0.1"], done.stderr[-900:]
 
 
 def test_the_two_import_messages_are_still_there() -> None:

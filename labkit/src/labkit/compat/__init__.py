@@ -3,6 +3,7 @@
 ``shims``    import a library that needs a name newer versions removed.
 ``filters``  calls that warn, without the one named warning.
 ``logs``     log lines that arrive on stderr while a library is imported or called.
+``nni_search``  nni's search and experiments, in one folder and on one machine.
 """
 
 from labkit.compat.filters import (
@@ -14,6 +15,7 @@ from labkit.compat.filters import (
     without_warning,
 )
 from labkit.compat.logs import quiet_imports, without_log
+from labkit.compat.nni_search import load_nni_nas, nni_in
 from labkit.compat.progress import without_progress_bars
 from labkit.compat.shims import (
     awq_on_cpu,
@@ -32,8 +34,10 @@ __all__ = [
     "load_auto_gptq",
     "load_awq",
     "load_neural_compressor",
+    "load_nni_nas",
     "load_nni_speedup",
     "load_textbrewer",
+    "nni_in",
     "onnxruntime_advice",
     "quantize_dynamic",
     "quiet_imports",
