@@ -56,3 +56,15 @@ def test_fit_learns_repeats_itself_and_reports_each_step() -> None:
     again, same, _ = run()
     assert losses == again and torch.equal(weight, same)
     assert seen == list(range(60)) and sum(losses[-10:]) < 0.5 * sum(losses[:10])
+
+
+def test_fit_minimises_another_criterion() -> None:
+    model = nn.Linear(3, 2)
+    rows = {"input": torch.randn(32, 3, generator=torch.Generator().manual_seed(0))}
+
+    def size_of_answers(network: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        answers: torch.Tensor = network(batch["input"])
+        return answers.square().mean()
+
+    losses = training.fit(model, rows, steps=200, learning_rate=0.05, batch=32, criterion=size_of_answers)
+    assert losses[-1] < 0.01 * losses[0]

@@ -48,6 +48,7 @@ def fit(
     weight_decay: float = 0.0,
     seed: int = 0,
     after_step: Callable[[int], None] | None = None,
+    criterion: Callable[[nn.Module, dict[str, Tensor]], Tensor] = loss,
 ) -> list[float]:
     """Train ``model`` in place with AdamW on shuffled batches, and return each step's loss in nats.
 
@@ -63,6 +64,7 @@ def fit(
         weight_decay: decoupled, as in AdamW.
         seed: of the order and of dropout.
         after_step: called after every optimizer step with its number, from 0.
+        criterion: what is minimised, of the model and a batch; ``loss`` if not given.
     """
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
     chosen = batches(rows, batch, seed=seed)
@@ -72,7 +74,7 @@ def fit(
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * (1 - step / steps)
-        value = loss(model, next(chosen))
+        value = criterion(model, next(chosen))
         optimizer.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
