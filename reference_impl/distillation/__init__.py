@@ -1,0 +1,1 @@
+"""Reference solutions of the distillation labs, one technique a module."""
