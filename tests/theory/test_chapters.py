@@ -9,15 +9,18 @@ from pathlib import Path
 import pytest
 
 from autograder.course import ROOT, load_course
+from reference_impl.distillation import figures as distillation
 from reference_impl.pruning import figures as pruning
 from reference_impl.quantization import figures as quantization
 
 CHAPTERS = sorted((ROOT / "theory").glob("*.md"))
 LINK = re.compile(r"\]\(([^)#]*)(#[^)]*)?\)")
 FENCED = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-
-
-TRACKS = {"3.1": ("quantization", quantization.FIGURES), "3.2": ("pruning", pruning.FIGURES)}
+TRACKS = {
+    "3.1": ("quantization", quantization.FIGURES),
+    "3.2": ("pruning", pruning.FIGURES),
+    "3.3": ("distillation", distillation.FIGURES),
+}
 """A chapter's track and what its script draws."""
 
 
