@@ -115,7 +115,7 @@ def _problems(report: NotebookReport, reference: NotebookVerdict, master: Master
             for cell in reference.cells
             if cell.outcome is not Outcome.PASS
         )
-        yield from (f"{run.id}: {run.message}" for run in reference.runs if run.outcome is not Outcome.PASS)
+    yield from (f"{run.id}: {run.message}" for run in reference.runs if run.outcome is not Outcome.PASS)
     if report.untouched != 0:
         yield f"the untouched release earns {report.untouched}%"
     if not 3 <= sum(cell.kind == "grade" for cell in master.cells) <= 6:
