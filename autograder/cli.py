@@ -11,6 +11,7 @@ from autograder.commands import (
     bench,
     build,
     calibrate,
+    capstone,
     collect,
     demo,
     feedback,
@@ -36,6 +37,8 @@ for command in (
     calibrate.calibrate,
     demo.demo,
     bench.bench,
+    capstone.capstone,
+    capstone.leaderboard,
     backup.backup,
     backup.restore,
 ):

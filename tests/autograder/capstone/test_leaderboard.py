@@ -1,0 +1,108 @@
+"""The leaderboard: order, front, cache, refusals, and a page without accounts or markup of students."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autograder.capstone import leaderboard
+from autograder.capstone.leaderboard import collect, front, page
+from autograder.capstone.measure import Examination, Result
+from autograder.cli import course
+from autograder.course import Instance
+from tests.autograder.capstone.encoder import write
+
+
+def result(size: int, accuracy: float, nickname: str = "one") -> Result:
+    return Result(nickname, size, 1_000, accuracy, 0.8, accuracy)
+
+
+sizes = st.integers(1, 6)
+accuracies = st.sampled_from([0.1, 0.2, 0.3, 0.4])
+
+
+@given(st.lists(st.tuples(sizes, accuracies), max_size=12))
+def test_the_front_is_what_nothing_beats(pairs: list[tuple[int, float]]) -> None:
+    results = [result(size, accuracy) for size, accuracy in pairs]
+    best = front(results)
+    for one in results:
+        beaten = any(
+            other.size <= one.size
+            and other.accuracy >= one.accuracy
+            and (other.size, other.accuracy) != (one.size, one.accuracy)
+            for other in results
+        )
+        assert ((one.size, one.accuracy) in {(other.size, other.accuracy) for other in best}) == (not beaten)
+    assert len({(one.size, one.accuracy) for one in best}) == len(best)
+
+
+@pytest.fixture(scope="module")
+def handins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("handins")
+    for account, bits, name in (("anna", 8, "eight"), ("ben", 4, "four"), ("cleo", 6, "six")):
+        manifest = write(folder / account, bits=bits)
+        manifest["nickname"] = name
+        (folder / account / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    (folder / "dora").mkdir()
+    return folder
+
+
+def test_entries_are_sorted_measured_once_and_the_best_twice(
+    handins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examination, cache, measured = Examination(1), tmp_path / "cache.json", []
+    inner = Examination.measure
+    monkeypatch.setattr(
+        Examination, "measure", lambda self, folder: measured.append(folder.name) or inner(self, folder)
+    )
+    steps: list[None] = []
+
+    def run(seed: int = 1) -> list[leaderboard.Entry]:
+        measured.clear()
+        return collect(handins.iterdir(), examination, seed, cache, top=1, step=lambda: steps.append(None))
+
+    first = run()
+    assert sorted(measured[:4]) == ["anna", "ben", "cleo", "dora"] and measured[4:] == [first[0].account]
+    assert len(steps) == 4
+    scores = [entry.result.score for entry in first if entry.result]
+    assert scores == sorted(scores, reverse=True) and len(scores) == 3
+    assert [entry.verified for entry in first] == [True, False, False, False]
+    assert first[-1].account == "dora" and "manifest.json is missing" in first[-1].refused
+    run()
+    assert measured == [first[0].account]
+    run(seed=2)
+    assert len(measured) == 5
+
+
+def test_a_result_that_does_not_come_out_again_is_not_verified(handins: Path, tmp_path: Path) -> None:
+    examination, cache = Examination(1), tmp_path / "cache.json"
+    folders = [handins / "anna"]
+    collect(folders, examination, 1, cache, top=0, step=lambda: None)
+    stored = json.loads(cache.read_text("utf-8"))
+    (key,) = stored["results"]
+    true = stored["results"][key]["accuracy"]
+    stored["results"][key]["accuracy"] = 0.99
+    cache.write_text(json.dumps(stored), "utf-8")
+    (entry,) = collect(folders, examination, 1, cache, top=1, step=lambda: None)
+    assert entry.result is not None and entry.result.accuracy == true and not entry.verified
+
+
+def test_the_page_shows_nicknames_and_no_account(handins: Path, tmp_path: Path) -> None:
+    html = page(collect(handins.iterdir(), Examination(1), 1, tmp_path / "c.json", top=1, step=lambda: None))
+    assert all(name in html for name in ("eight", "four", "six", "<svg", "1 hand-in was refused"))
+    assert not re.search("anna|ben|cleo|dora|script", html)
+    assert "No hand-in could be measured" in page([])
+
+
+def test_the_commands(handins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autograder.commands.capstone.instance", lambda: Instance(tmp_path / "instance"))
+    run = CliRunner().invoke(course, ["capstone", str(handins / "anna"), "--json"], catch_exceptions=False)
+    assert json.loads(run.stdout)["nickname"] == "eight"
+    run = CliRunner().invoke(course, ["leaderboard", str(handins)], catch_exceptions=False)
+    assert "eight" in Path(run.stdout.strip().splitlines()[-1]).read_text("utf-8")
