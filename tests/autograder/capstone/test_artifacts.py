@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save, save_file
 
@@ -63,6 +63,7 @@ def test_too_much_compression_has_no_score(tmp_path: Path, examination: Examinat
     assert result.kept < 0.9 and result.score == 0
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.integers(1, 8), st.sampled_from(["one", "rows", "groups"]), st.booleans(), st.integers(0, 2**31))
 def test_integers_decode_to_scale_times_code_less_zero(bits: int, kind: str, zeros: bool, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
