@@ -28,6 +28,7 @@ def head_importance(
 
         The model runs in eval mode. Afterwards it is in the mode in which it came, has no hook left (also
         after an error), and no parameter has got a `.grad`.
+        It also works when no parameter requires a gradient.
         Raises `ValueError` when an `in_features` is no multiple of `head_dim`.
 
     Michel, Levy and Neubig 2019, Are Sixteen Heads Really Better than One? (arXiv 1905.10650), equations 2
