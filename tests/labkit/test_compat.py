@@ -173,6 +173,7 @@ def test_nni_searches_in_a_folder_of_its_own_and_in_silence(tmp_path: Path) -> N
     )
     assert done.returncode == 0 and done.stderr == "", done.stderr[-900:]
     assert done.stdout.splitlines() == ["[{'width': 32}]", "False"]
+    assert (tmp_path / "nni" / "config").is_dir()
 
 
 def test_nnis_server_listens_on_this_machine_alone(tmp_path: Path) -> None:

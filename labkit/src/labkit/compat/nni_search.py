@@ -1,8 +1,8 @@
 """Neural architecture search and experiments of nni 3.0: a silent import, one folder, one machine.
 
 nni is archived since 2024. Its import remarks on two classes that torch has added since; it keeps a list of all
-experiments in the home folder; and its web server answers every network interface, though it runs whatever
-command it is told.
+experiments in the home folder and its settings beside the libraries; and its web server answers every network
+interface, though it runs whatever command it is told.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def load_nni_nas() -> ModuleType:
 
 @contextlib.contextmanager
 def nni_in(folder: str | Path) -> Iterator[int]:
-    """Let nni keep its list of experiments in ``folder`` and serve 127.0.0.1 alone, inside the ``with`` block.
+    """Let nni keep its lists and settings in ``folder`` and serve 127.0.0.1 alone, inside the ``with`` block.
 
     Give an experiment the same folder as ``config.experiment_working_directory``, start it on the port that
     the block yields, and stop it before the block ends. nni's log below errors is dropped meanwhile.
@@ -55,12 +55,14 @@ def nni_in(folder: str | Path) -> Iterator[int]:
     preload = home / "loopback.js"
     preload.write_text(LOOPBACK)
     listed: Any = importlib.import_module("nni.tools.nnictl.config_utils").Experiments.__init__
-    defaults, options = listed.__defaults__, os.environ.get("NODE_OPTIONS")
+    defaults = listed.__defaults__
+    before = {name: os.environ.get(name) for name in ("NODE_OPTIONS", "NNI_CONFIG_DIR")}
     levels = {handler: handler.level for handler in logging.getLogger("nni").handlers}
     listed.__defaults__ = (str(home),)
     for handler in levels:  # the loggers of its speed-up have levels of their own
         handler.setLevel(logging.ERROR)
-    os.environ["NODE_OPTIONS"] = f'{options or ""} --require "{preload}"'.strip()
+    os.environ["NODE_OPTIONS"] = f'{before["NODE_OPTIONS"] or ""} --require "{preload}"'.strip()
+    os.environ["NNI_CONFIG_DIR"] = str(home / "config")
     try:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -70,7 +72,8 @@ def nni_in(folder: str | Path) -> Iterator[int]:
         listed.__defaults__ = defaults
         for handler, level in levels.items():
             handler.setLevel(level)
-        if options is None:
-            del os.environ["NODE_OPTIONS"]
-        else:
-            os.environ["NODE_OPTIONS"] = options
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
