@@ -16,9 +16,10 @@ from pathlib import Path
 
 import jinja2
 
-from autograder.capstone.artifact import MANIFEST, TENSORS
+from autograder.capstone.artifact import LARGEST_TENSORS, MANIFEST, TENSORS
 from autograder.capstone.measure import Examination, Result
 from autograder.errors import ArtifactError
+from labkit import plots
 
 
 @dataclass
@@ -36,8 +37,11 @@ def content_hash(folder: Path) -> str:
     digest = hashlib.sha256()
     for name in (MANIFEST, TENSORS):
         path = folder / name
-        plain = path.is_file() and not path.is_symlink()
-        digest.update(hashlib.sha256(path.read_bytes()).digest() if plain else b"\0" * 32)
+        if path.is_symlink() or not path.is_file():
+            digest.update(b"\0" * 32)
+            continue
+        with path.open("rb") as file:  # what is larger is refused, whatever follows
+            digest.update(hashlib.sha256(file.read(LARGEST_TENSORS + 1)).digest())
     return digest.hexdigest()
 
 
@@ -64,25 +68,22 @@ def collect(
     if cache.is_file():
         stored = json.loads(cache.read_text("utf-8"))
         known = stored["results"] if stored["seed"] == seed else {}
-    entries, hashes = [], {}
+    ranked: list[tuple[Entry, Path, str]] = []
     for folder in sorted(folders):
         key = content_hash(folder)
         if key not in known:
             known[key] = _measured(folder, examination)
-        entry = _entry(folder.name, known[key])
-        entries.append(entry)
-        hashes[id(entry)] = (folder, key)
+        ranked.append((_entry(folder.name, known[key]), folder, key))
         step()
-    entries.sort(key=lambda entry: -entry.result.score if entry.result else 1.0)
-    for entry in entries[:top]:
-        folder, key = hashes[id(entry)]
+    ranked.sort(key=lambda row: -row[0].result.score if row[0].result else 1.0)
+    for entry, folder, key in ranked[:top]:
         if entry.result is not None:
             again = _measured(folder, examination)
             entry.verified = again == known[key]
             known[key] = again
             entry.result = _entry(entry.account, again).result
     cache.write_text(json.dumps({"seed": seed, "results": known}, indent=1), "utf-8")
-    return entries
+    return [entry for entry, _, _ in ranked]
 
 
 def _measured(folder: Path, examination: Examination) -> dict[str, object]:
@@ -111,24 +112,22 @@ def front(results: list[Result]) -> list[Result]:
 def page(entries: list[Entry]) -> str:
     """The HTML page."""
     results = [entry.result for entry in entries if entry.result]
+    best = front(results)
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
     template = jinja2.Environment(loader=loader, autoescape=True).get_template("leaderboard.html.j2")
     return template.render(
         entries=[entry for entry in entries if entry.result],
         refused=[entry for entry in entries if not entry.result],
-        plot=_plot(results) if results else "",
-        on_front=front(results),
+        plot=_plot(results, best) if results else "",
+        on_front=best,
     )
 
 
-def _plot(results: list[Result]) -> str:
+def _plot(results: list[Result], best: list[Result]) -> str:
     """The plot as SVG text: each hand-in, the front as steps, and the uncompressed network."""
-    from labkit import plots
-
     figure, axes = plots.figure(
         alt="Share of the accuracy kept against kilobytes, one point a hand-in, with the front of the best."
     )
-    best = front(results)
     axes.step(
         [one.size / 1000 for one in best],
         [one.kept for one in best],

@@ -10,17 +10,15 @@ import copy
 import statistics
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
-import matplotlib
 import torch
 from labkit.plots import DescribedFigure
 from torch import Tensor, nn
 
-from labkit import data, evaluation, ops, plots, runtime, training, zoo
+from labkit import data, evaluation, ops, plots, training, zoo
+from reference_impl.chapter_figures import draw
 from reference_impl.distillation.temperature import kd_loss
 
-FOLDER = Path(__file__).resolve().parents[2] / "theory" / "figures"
 NAMES = ["T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
 SEEDS = (0, 1, 2)
 
@@ -309,14 +307,5 @@ FIGURES: dict[str, Callable[[], DescribedFigure]] = {
 }
 
 
-def main(names: list[str]) -> None:
-    """Draw the figures named, or all."""
-    matplotlib.rcParams.update({"svg.hashsalt": "chapter 3.3", "svg.fonttype": "none"})
-    for name in names or list(FIGURES):
-        runtime.start(seed=0)
-        print(f"-- {name}")
-        FIGURES[name]().savefig(FOLDER / f"3.3-{name}.svg", metadata={"Date": None})
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    draw("3.3", FIGURES, sys.argv[1:])

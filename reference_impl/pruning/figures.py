@@ -11,21 +11,19 @@ import copy
 import math
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
-import matplotlib
 import torch
 from labkit.plots import DescribedFigure
 from torch import Tensor, nn
 
-from labkit import compat, data, evaluation, ops, plots, runtime, training, zoo
+from labkit import compat, data, evaluation, ops, plots, training, zoo
+from reference_impl.chapter_figures import draw
 from reference_impl.pruning.masked_copy import masked_copy
 from reference_impl.pruning.masks import global_mask, layer_mask
 from reference_impl.pruning.sparsegpt import sparsegpt_prune
 from reference_impl.pruning.wanda import input_norms, wanda_mask
 from reference_impl.quantization.gptq import hessian
 
-FOLDER = Path(__file__).resolve().parents[2] / "theory" / "figures"
 STEPS = 240
 
 
@@ -209,14 +207,5 @@ FIGURES: dict[str, Callable[[], DescribedFigure]] = {
 }
 
 
-def main(names: list[str]) -> None:
-    """Draw the figures named, or all."""
-    matplotlib.rcParams.update({"svg.hashsalt": "chapter 3.2", "svg.fonttype": "none"})
-    for name in names or list(FIGURES):
-        runtime.start(seed=0)
-        print(f"-- {name}")
-        FIGURES[name]().savefig(FOLDER / f"3.2-{name}.svg", metadata={"Date": None})
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    draw("3.2", FIGURES, sys.argv[1:])

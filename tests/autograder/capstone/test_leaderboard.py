@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -97,6 +98,13 @@ def test_a_result_that_does_not_come_out_again_is_not_verified(handins: Path, tm
     cache.write_text(json.dumps(stored), "utf-8")
     after = ranked(handins, BySize(), cache)[0]
     assert after.result == before.result and not after.verified
+
+
+def test_a_file_of_many_gigabytes_is_refused_and_not_read(handins: Path, tmp_path: Path) -> None:
+    shutil.copytree(handins / "anna", tmp_path / "handins" / "anna")
+    os.truncate(tmp_path / "handins" / "anna" / "submission.safetensors", 2**40)
+    (entry,) = ranked(tmp_path / "handins", BySize(), tmp_path / "cache.json")
+    assert "more than 1,300,000 bytes" in entry.refused
 
 
 def test_the_page_shows_nicknames_and_no_account(handins: Path, tmp_path: Path) -> None:
