@@ -7,7 +7,7 @@
     ├── SandboxError            the sandbox cannot be started here
     ├── GradebookError          the gradebook is locked, read-only or does not know the lab
     ├── BackupError             a backup cannot be made, or cannot be trusted
-    ├── ArtifactError           a capstone hand-in is refused; says which file, which tensor and why
+    ├── RefusedError            a capstone hand-in is refused; says which file, which tensor and why
     └── QualityError            a proof did not hold: leak, surviving mutant, reference below 100
 
 What a student's code does wrong is never one of these: it is an outcome of a check, see
@@ -52,7 +52,7 @@ class BackupError(CourseError):
     """A backup cannot be made, or cannot be trusted and restored."""
 
 
-class ArtifactError(CourseError):
+class RefusedError(CourseError):
     """A capstone hand-in is refused: malformed, too large, or not what its manifest says."""
 
 

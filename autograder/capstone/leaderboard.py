@@ -15,10 +15,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import jinja2
+from labkit.capstone.artifact import LARGEST_TENSORS, MANIFEST, TENSORS, ArtifactError
 
-from autograder.capstone.artifact import LARGEST_TENSORS, MANIFEST, TENSORS
 from autograder.capstone.measure import Examination, Result
-from autograder.errors import ArtifactError
 from labkit import plots
 
 

@@ -8,22 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from labkit.capstone.artifact import MANIFEST, TENSORS, ArtifactError, read_artifact
+from labkit.capstone.decoder import rebuild
+from labkit.capstone.score import score, transformed
 
-from autograder.capstone.artifact import read_artifact
-from autograder.capstone.decoder import rebuild
-from autograder.errors import ArtifactError
 from heldout import fashion
 from labkit import data, evaluation, zoo
-
-LEAST_KEPT = 0.9
-"""Share of the uncompressed network's accuracy below which a hand-in has no score."""
-REACH = 1
-"""Pixels by which a picture may be moved. Two cost the uncompressed network itself more than a quarter."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +44,8 @@ class Result:
 
     @property
     def score(self) -> float:
-        """Share kept times ratio, and 0 below `LEAST_KEPT`."""
-        return self.kept * self.ratio if self.kept >= LEAST_KEPT else 0.0
+        """Share kept times ratio, and 0 where too little is kept."""
+        return score(self.kept, self.ratio)
 
     @property
     def gap(self) -> float:
@@ -69,24 +64,6 @@ def secret_seed(secret: str, term: str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def transformed(rows: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
-    """Pictures moved by up to `REACH` pixels in each direction, half of them mirrored; labels as they were."""
-    generator = torch.Generator().manual_seed(seed)
-    pictures = rows["pixel_values"]
-    count, _, height, width = pictures.shape
-    padded = nn.functional.pad(pictures, (REACH,) * 4, value=float(pictures.min()))
-    places = torch.randint(2 * REACH + 1, (count, 2), generator=generator)
-    moved = torch.stack(
-        [
-            picture[:, y : y + height, x : x + width]
-            for picture, (y, x) in zip(padded, places.tolist(), strict=True)
-        ]
-    )
-    mirrored = torch.rand(count, generator=generator) < 0.5
-    moved[mirrored] = moved[mirrored].flip(-1)
-    return {**rows, "pixel_values": moved}
-
-
 class Examination:
     """Pictures and the uncompressed network's accuracy on them, made once for many hand-ins."""
 
@@ -96,6 +73,13 @@ class Examination:
         base = zoo.load("vit")
         self.base_size = evaluation.stored_bytes(base)
         self.base_accuracy = evaluation.quality(base, self.hidden)[1]
+
+    def measure_contents(self, tensors: bytes, manifest: bytes) -> Result:
+        """Measure a hand-in given as the contents of its two files. Raises ArtifactError as `measure` does."""
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in ((TENSORS, tensors), (MANIFEST, manifest)):
+                Path(folder, name).write_bytes(content)
+            return self.measure(Path(folder))
 
     def measure(self, folder: Path) -> Result:
         """Rebuild a hand-in and measure it.

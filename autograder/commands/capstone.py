@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 
 import click
+from labkit.capstone.artifact import ArtifactError
 
 from autograder.capstone.leaderboard import collect, page
 from autograder.capstone.measure import Examination, secret_seed
 from autograder.commands.screen import console, progress
 from autograder.configuration import prepare_instance
 from autograder.course import Instance, instance
-from autograder.errors import ConfigurationError
+from autograder.errors import ConfigurationError, RefusedError
 
 TERM = click.option(
     "--term", default="", help="Name of the term; another name moves the held-out pictures anew."
@@ -31,7 +32,10 @@ def seed_of(target: Instance, term: str) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def capstone(folder: Path, term: str, as_json: bool) -> None:
     """Rebuild and measure the capstone hand-in in FOLDER."""
-    result = Examination(seed_of(instance(), term)).measure(folder)
+    try:
+        result = Examination(seed_of(instance(), term)).measure(folder)
+    except ArtifactError as refused:
+        raise RefusedError(f"{folder} is refused: {refused}") from refused
     if as_json:
         click.echo(json.dumps(result.to_dict()))
         return

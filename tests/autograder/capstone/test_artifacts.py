@@ -11,12 +11,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from labkit.capstone.artifact import Artifact, ArtifactError, read_artifact
+from labkit.capstone.decoder import rebuild
+from labkit.capstone.score import transformed
 from safetensors.torch import load_file, save, save_file
 
-from autograder.capstone.artifact import Artifact, read_artifact
-from autograder.capstone.decoder import rebuild
-from autograder.capstone.measure import Examination, secret_seed, transformed
-from autograder.errors import ArtifactError
+from autograder.capstone.measure import Examination, secret_seed
 from labkit import data, evaluation, zoo
 from tests.autograder.capstone.encoder import CONFIG, pack, write
 

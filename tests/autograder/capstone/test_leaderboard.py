@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from labkit.capstone.artifact import read_artifact
 
-from autograder.capstone.artifact import read_artifact
 from autograder.capstone.leaderboard import Entry, collect, content_hash, front, page
 from autograder.capstone.measure import Examination, Result
 from autograder.cli import course

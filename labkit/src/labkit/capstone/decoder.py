@@ -15,9 +15,8 @@ import numpy
 import torch
 from torch import Tensor, nn
 
-from autograder.capstone.artifact import Artifact
-from autograder.errors import ArtifactError
 from labkit import zoo
+from labkit.capstone.artifact import Artifact, ArtifactError
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32)
 

@@ -16,14 +16,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
-from autograder.errors import ArtifactError
-
 MANIFEST, TENSORS = "manifest.json", "submission.safetensors"
 SCHEMA = Path(__file__).with_name("manifest.schema.json")
 LARGEST_MANIFEST = 128 * 1024
 """Bytes. A manifest of the largest network has about 20 kB."""
 LARGEST_TENSORS = 1_300_000
 """Bytes. The uncompressed network has 1.2 million."""
+
+
+class ArtifactError(ValueError):
+    """A capstone hand-in is refused: malformed, too large, or not what its manifest says. The text says what."""
 
 
 @dataclass(frozen=True)
