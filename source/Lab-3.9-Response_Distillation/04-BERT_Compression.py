@@ -458,7 +458,7 @@ print(f"validation accuracy {evaluation.quality(student.eval(), validation)[1]:.
 # %% [markdown]
 # ## At full size
 #
-# The seed of this course goes from BERT-Large to BERT-Base: 335 million parameters to 109 million, 3.1 times. The
+# The plan of this course goes from BERT-Large to BERT-Base: 335 million parameters to 109 million, 3.1 times. The
 # cell starts a half-depth student from a published BERT. Where its weights or a GPU are missing, it says so in one
 # line.
 
