@@ -5,7 +5,7 @@ PYTHON := .venv-staff/bin/python
 SYSTEM_PYTHON := $(shell command -v /usr/bin/python3.11 || command -v python3.11 || command -v python3)
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup setup-tests demo hub test nightly check format build bench lock clean
+.PHONY: help setup setup-tests demo hub test nightly check format build bench results lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,6 +40,9 @@ build: setup  ## build the release from the source (LAB=... for one lab)
 
 bench: setup  ## grade eight hand-ins beside plain nbgrader and print the ratios
 	@$(COURSE) bench grade
+
+results: setup  ## measure what the course promises and write docs/results.md and .html (ARGS=... passes options)
+	@$(COURSE) results $(ARGS)
 
 lock: setup-tests  ## write requirements/*.lock from what .venv-staff holds
 	@$(PYTHON) scripts/lock.py

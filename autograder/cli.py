@@ -17,6 +17,7 @@ from autograder.commands import (
     feedback,
     grade,
     release,
+    results,
     verify,
 )
 from autograder.errors import CourseError
@@ -39,6 +40,7 @@ for command in (
     bench.bench,
     capstone.capstone,
     capstone.leaderboard,
+    results.results,
     backup.backup,
     backup.restore,
 ):

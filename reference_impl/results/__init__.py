@@ -1,0 +1,1 @@
+"""What the course promises and what our models show: one function a row, measured anew by `course results`."""
