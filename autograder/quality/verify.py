@@ -32,13 +32,16 @@ class MutantReport:
 
 @dataclass
 class NotebookReport:
-    """One notebook's proof. `points` is its autograded maximum, `reference` and `untouched` percent of it."""
+    """One notebook's proof. `points` is its autograded maximum, `reference` and `untouched` percent of it.
+
+    `untouched` is None where the untouched release was not judged.
+    """
 
     lab: str
     notebook: str
     points: float
     reference: float
-    untouched: float
+    untouched: float | None
     leaks: int
     seconds: float
     warnings: int
@@ -60,11 +63,17 @@ class NotebookReport:
 
 
 def verify_notebook(
-    bundle: Bundle, master: MasterNotebook, instance: Instance, *, mutants: bool = True
+    bundle: Bundle,
+    master: MasterNotebook,
+    instance: Instance,
+    *,
+    untouched: bool = True,
+    mutants: bool = True,
 ) -> NotebookReport:
-    """Judge reference and untouched release in the sandbox, scan for leaks, and run the mutants if asked to."""
+    """Judge the reference in the sandbox and scan for leaks; the untouched release and the mutants if asked to."""
     grader = Grader.of(instance, bundle, Sandbox())
-    reference, untouched = (_judged(grader, master, make) for make in (reference_notebook, released_notebook))
+    reference = _judged(grader, master, reference_notebook)
+    nothing = _percent(_judged(grader, master, released_notebook), master) if untouched else None
     texts = {
         f"{master.id}, cell {cell.grade_id or cell.id}": (cell.full, cell.released) for cell in master.cells
     }
@@ -77,7 +86,7 @@ def verify_notebook(
         master.id,
         points=master.autograded_points,
         reference=_percent(reference, master),
-        untouched=_percent(untouched, master),
+        untouched=nothing,
         leaks=len(leaks),
         seconds=reference.cpu_seconds,
         warnings=sum(1 for _ in _stderr(reference)),
@@ -116,7 +125,7 @@ def _problems(report: NotebookReport, reference: NotebookVerdict, master: Master
             if cell.outcome is not Outcome.PASS
         )
     yield from (f"{run.id}: {run.message}" for run in reference.runs if run.outcome is not Outcome.PASS)
-    if report.untouched != 0:
+    if report.untouched:
         yield f"the untouched release earns {report.untouched}%"
     if not 3 <= sum(cell.kind == "grade" for cell in master.cells) <= 6:
         yield "a notebook has 3 to 6 autograded cells"
