@@ -102,6 +102,11 @@ def specialists(train: dict[str, Tensor], test: dict[str, Tensor], seed: int) ->
         rows = {"pixel_values": train["pixel_values"], "answers": asked, "weights": weights}
         training.fit(student, rows, steps=STEPS, learning_rate=RATE, seed=seed, criterion=_taught)
         yield name, evaluation.quality(student, test)[1]
+    student = small(10 * seed + 7)
+    rows = {"pixel_values": train["pixel_values"], "answers": asked.mean(dim=1, keepdim=True)}
+    rows["weights"] = torch.ones(len(asked), 1)
+    training.fit(student, rows, steps=STEPS, learning_rate=RATE, seed=seed, criterion=_taught)
+    yield "student of the mean of logits", evaluation.quality(student, test)[1]
     yield (
         "student of the 600 labels, all classes",
         evaluation.quality(on_labels(labelled, 10 * seed + 7, order=seed), test)[1],

@@ -497,9 +497,8 @@ print(evaluation.show(table[["parameters", "MACs a row", "latency (ms)", "perple
 # %% [markdown]
 # Soft targets take 31% off the perplexity of text alone: 132.7 and 91.5. Hidden states add 0.1 to that, which one run
 # cannot tell from nothing. `course calibrate Lab-3.10-Feature_Distillation --seeds 10` repeats both on test text, with
-# the 120 steps of the check;
-# over ten seeds the student with both has 0.695 of the perplexity of text alone (0.652 to 0.722), and hidden states on
-# top of soft targets make it 1.2% worse in the mean, worse in nine of the ten.
+# the 120 steps of the check; over ten seeds the student with both has 0.695 of the perplexity of text alone (0.652 to
+# 0.722), and hidden states on top of soft targets make it 1.2% worse in the mean, worse in nine of the ten.
 #
 # With the distance of notebook 01 and a weight of 1 it is a loss: three seeds have 91.5, 85.5 and 84.3 after 80 steps
 # with soft targets, and 96.4, 90.6 and 90.9 with hidden states on top
@@ -573,8 +572,8 @@ for name, student in {"before": students["soft and hidden"], **continued}.items(
 # %% [markdown]
 # Ten steps on its own text make the student worse at predicting presidents, 97.3 in place of 91.6, and better in the
 # eyes of the teacher, which finds 962 in place of 1,615 in what it writes. Ten more steps on data help with the first,
-# 89.0, and hardly with the second, 1,497. The reverse divergence asks the student to leave out what the teacher would not say. It does, and leaves out
-# some of what a president would say.
+# 89.0, and hardly with the second, 1,497. The reverse divergence asks the student to leave out what the teacher would
+# not say. It does, and leaves out some of what a president would say.
 #
 # Two cautions. The last column is one sample of 2,048 tokens a model. And a model that says less varied things is easier
 # to expect: a low number is no proof of good text. What it costs is certain: 32 calls of the student to write, before
@@ -632,16 +631,16 @@ print(f"validation perplexity {evaluation.quality(student.eval(), validation)[1]
 # %% [markdown]
 # ## What goes wrong
 #
-# - **Labels unshifted.** Position t against token t: the student copies what it reads. In our run on text its loss was
-#   0.25 after 80 steps, and its perplexity, which shifts, 3,171. Shifted twice, the loss ended at 5.3 and the
-#   perplexity at 198: it looks like a hard data set.
-# - **The teacher's logits of another batch.** Two loaders that shuffle on their own. Nothing crashes. With the teacher
-#   one row off, the 80 steps ended at 197: the student had learnt which words are common.
+# - **Labels unshifted.** Position t against token t: the student copies what it reads. Its loss falls almost to zero and
+#   its perplexity, which shifts, rises into the thousands. Shifted twice, the loss stays high: it looks like a hard data
+#   set.
+# - **The teacher's logits of another batch.** Two loaders that shuffle on their own. Nothing crashes. The student learns
+#   which words are common, and no more.
 # - **`reduction="mean"`.** It divides by the vocabulary of 512 as well. The soft part is 512 times too small, and the
-#   run ended at 134: text alone, with a tenth of the weight.
-# - **Schedules compared in place of losses.** Take the last three arguments out of `distiller.train`. The rate then
-#   stays at 2.5e-3, and the same 80 steps with the same settings ended at 60 in our run. That is as much as the
-#   teacher is worth here. Compare at equal steps, rates and clipping.
+#   run ends where text alone ends.
+# - **Schedules compared in place of losses.** Take the last three arguments out of `distiller.train` and run the cell
+#   again. The rate then stays at 2.5e-3, and the perplexity falls by as much as the teacher is worth here. Compare at
+#   equal steps, rates and clipping.
 
 # %% [markdown]
 # ## At full size

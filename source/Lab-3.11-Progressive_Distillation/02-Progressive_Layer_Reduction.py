@@ -509,8 +509,6 @@ print(evaluation.show(table[["parameters", "times smaller", "latency (ms)", "per
 # - **The teacher's numbers in the student.** After a stage, layer 2 of the student may be layer 4 of the teacher.
 #   When the number exists in both, nothing complains.
 # - **`model.layers.1` as a prefix.** It also matches layers 10 to 19. On a model of four layers you never notice.
-# - **Other layers at the end.** An early run of ours had two stages ahead of one step by 6%. They ended with the
-#   layers 0 and 2, the one step with 0 and 3. With equal layers the gain was gone.
 
 # %% [markdown] nbgrader={"grade_id": "question_stages_task", "solution": false, "grade": false, "locked": true, "points": 0, "schema_version": 3, "task": true}
 # ## Question (8 points, graded by hand)

@@ -138,7 +138,7 @@ def bars(
         axes.axhline(limit, color="black", linestyle="--", linewidth=1)
     _label(axes, "", y_label, legend=False)
     if len(values) > 4:
-        axes.tick_params(axis="x", rotation=30)
+        axes.set_xticks(range(len(values)), list(values), rotation=30, ha="right", rotation_mode="anchor")
     return made
 
 
