@@ -68,7 +68,7 @@ def markdown(measured: Mapping[str, Any]) -> str:
             f"`course results --row {row.name}` |"
             for row in rows
         ]
-        notes = [f"- {row.model}: {row.note}." for row in rows if row.note]
+        notes = [f"- `{row.name}`: {row.note}." for row in rows if row.note]
         parts += ["", *notes] if notes else []
     return "\n".join(parts) + "\n"
 
