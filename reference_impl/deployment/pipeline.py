@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import nn
 
 from labkit import data, evaluation, training, zoo
 from reference_impl.distillation.student_init import init_from_teacher
-from reference_impl.results.onnx_files import write_float, write_int8
+from reference_impl.results.onnx_files import in_batches, inputs_of, write_float, write_int8
 
 UNITS, LAYER = 128, 3
 """Inner units of the student, and the teacher's layer that it starts as (lab 3.9, notebook 04)."""
@@ -20,11 +20,6 @@ class Step:
 
     name: str
     path: Path
-
-
-def inputs_of(rows: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The rows without labels."""
-    return {key: value for key, value in rows.items() if key != "labels"}
 
 
 def started(teacher: nn.Module) -> nn.Module:
@@ -46,9 +41,7 @@ def build(folder: Path) -> list[Step]:
     """Write one ONNX file for each step into a folder; the last one is deployed."""
     teacher = zoo.load("bert", attention="eager").eval()
     rows = inputs_of(data.tensors(data.languages()["train"], limit=CALIBRATION))
-    batches = [
-        {key: value[start : start + 16] for key, value in rows.items()} for start in range(0, CALIBRATION, 16)
-    ]
+    batches = in_batches(rows)
     steps = []
 
     def add(name: str, network: nn.Module) -> Path:

@@ -54,18 +54,23 @@ def on_labels(rows: dict[str, Tensor], seed: int, *, steps: int = STEPS, order: 
     return network
 
 
-def specialists(train: dict[str, Tensor], test: dict[str, Tensor], seed: int) -> Iterator[Row]:
-    """Three teachers who know six classes each, their ensembles, and students of them."""
-    labelled = chosen(train, shuffled(train, seed)[:600])
-    teachers = [
+def three_teachers(labelled: dict[str, Tensor], seed: int) -> list[nn.Module]:
+    """Networks that have seen only the pictures of their own six classes."""
+    return [
         on_labels(
             chosen(labelled, torch.isin(labelled["labels"], torch.tensor(classes)).nonzero()[:, 0]),
-            10 * seed + number,
+            seed + number,
             steps=120,
             order=number,
         )
         for number, classes in enumerate(KNOWN)
     ]
+
+
+def specialists(train: dict[str, Tensor], test: dict[str, Tensor], seed: int) -> Iterator[Row]:
+    """Three teachers who know six classes each, their ensembles, and students of them."""
+    labelled = chosen(train, shuffled(train, seed)[:600])
+    teachers = three_teachers(labelled, 10 * seed)
     answers = teacher_logits(teachers, test["pixel_values"])
     alike = torch.full(answers.shape[:2], 1 / 3)
 
@@ -100,12 +105,12 @@ def specialists(train: dict[str, Tensor], test: dict[str, Tensor], seed: int) ->
     ):
         student = small(10 * seed + 7)
         rows = {"pixel_values": train["pixel_values"], "answers": asked, "weights": weights}
-        training.fit(student, rows, steps=STEPS, learning_rate=RATE, seed=seed, criterion=_taught)
+        training.fit(student, rows, steps=STEPS, learning_rate=RATE, seed=seed, criterion=taught)
         yield name, evaluation.quality(student, test)[1]
     student = small(10 * seed + 7)
     rows = {"pixel_values": train["pixel_values"], "answers": asked.mean(dim=1, keepdim=True)}
     rows["weights"] = torch.ones(len(asked), 1)
-    training.fit(student, rows, steps=STEPS, learning_rate=RATE, seed=seed, criterion=_taught)
+    training.fit(student, rows, steps=STEPS, learning_rate=RATE, seed=seed, criterion=taught)
     yield "student of the mean of logits", evaluation.quality(student, test)[1]
     yield (
         "student of the 600 labels, all classes",
@@ -113,7 +118,8 @@ def specialists(train: dict[str, Tensor], test: dict[str, Tensor], seed: int) ->
     )
 
 
-def _taught(network: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+def taught(network: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    """The criterion of a student of several teachers, whose answers and weights are in the batch."""
     logits = network(pixel_values=batch["pixel_values"]).logits
     return multi_teacher_loss(logits, batch["answers"], batch["weights"], 2.0)
 

@@ -44,6 +44,13 @@ class Heads(nn.Module):
         return torch.stack([head(chosen[:, number]) for number, head in enumerate(self.heads)])
 
 
+def from_the_last(heads: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    """The criterion of exits that learn from the last one's answers, without a label."""
+    logits = torch.cat([heads(batch["states"]), batch["answers"].unsqueeze(0)])
+    nobody = torch.full((logits.shape[1],), -100)
+    return early_exit_loss(logits, nobody, temperature=1.0, alpha=1.0)
+
+
 def main() -> None:
     """Print accuracy at each exit, and what leaving early costs and saves."""
     runtime.start(seed=0)
@@ -66,12 +73,6 @@ def main() -> None:
         answers, final = last(seen[:, -1:])[0], last(shown[:, -1:])
 
     heads = Heads(depth - 1, width)
-
-    def from_the_last(network: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-        logits = torch.cat([network(batch["states"]), batch["answers"].unsqueeze(0)])
-        nobody = torch.full((logits.shape[1],), -100)
-        return early_exit_loss(logits, nobody, temperature=1.0, alpha=1.0)
-
     rows = {"states": seen[:, :-1], "answers": answers}
     training.fit(heads, rows, steps=STEPS, learning_rate=1e-2, batch=256, criterion=from_the_last)
     with torch.no_grad():

@@ -15,6 +15,19 @@ BLOCK = 32
 """Weights that share a scale in the 4-bit file."""
 
 
+def inputs_of(rows: dict[str, Tensor], count: int | None = None) -> dict[str, Tensor]:
+    """The first rows, or all of them, without labels."""
+    return {key: value[:count] for key, value in rows.items() if key != "labels"}
+
+
+def in_batches(inputs: dict[str, Tensor], size: int = 16) -> list[dict[str, Tensor]]:
+    """Calibration batches, in order."""
+    count = len(next(iter(inputs.values())))
+    return [
+        {key: value[start : start + size] for key, value in inputs.items()} for start in range(0, count, size)
+    ]
+
+
 def write_float(network: nn.Module, inputs: dict[str, Tensor], path: Path) -> None:
     """Export a network in eval mode with written-out attention."""
     compat.export_onnx(network, inputs, path)

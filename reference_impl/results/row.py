@@ -87,3 +87,14 @@ def faster(before: Callable[[], object], after: Callable[[], object]) -> Spread:
     with torch.no_grad():
         blocks = [paired_speedup(before, after, repeats=CALLS)["speedup"] for _ in range(BLOCKS)]
     return Spread(sorted(blocks)[BLOCKS // 2], min(blocks), max(blocks))
+
+
+def weight_only_ratio(network: nn.Module, group: int) -> float:
+    """Times smaller than float32: linear layers at 4 bits, 20 bits a group for scale and zero, the rest float16."""
+    linear = sum(
+        layer.weight.numel()
+        for name, layer in network.named_modules()
+        if isinstance(layer, nn.Linear) and name != "lm_head"
+    )
+    total = evaluation.parameter_count(network)
+    return 4 * total / (linear * (4 + 20 / group) / 8 + 2 * (total - linear))

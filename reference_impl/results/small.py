@@ -14,8 +14,8 @@ from labkit import compat, data, evaluation, training, zoo
 from reference_impl.distillation.small_profile import distance, vectors, with_targets
 from reference_impl.distillation.student_init import compression_ratio, init_from_teacher
 from reference_impl.quantization.language_model import rounded
-from reference_impl.results.onnx_files import write_int4, write_int8
-from reference_impl.results.row import Row, Spread, faster, thirds
+from reference_impl.results.onnx_files import in_batches, write_int4, write_int8
+from reference_impl.results.row import Row, Spread, faster, thirds, weight_only_ratio
 
 Rows = dict[str, Tensor]
 LENGTH = 32
@@ -39,7 +39,7 @@ def minilm_file(bits: int) -> Row:
     network = zoo.load("bert", profile="small", attention="eager").eval()
     network.config.output_hidden_states = True
     train, judged = sentences("train", 64), sentences("validation", 96)
-    batches = [{key: value[start : start + 16] for key, value in train.items()} for start in range(0, 64, 16)]
+    batches = in_batches(train)
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "float.onnx"), Path(folder, "small.onnx")
         compat.export_onnx(
@@ -69,13 +69,6 @@ def smollm_weights() -> Row:
     tokenizer = zoo.tokenizer("llama", profile="small")
     network = zoo.load("llama", profile="small")
     test = data.tensors(data.prose()["validation"], tokenizer=tokenizer, limit=12)
-    linear = sum(
-        layer.weight.numel()
-        for name, layer in network.named_modules()
-        if isinstance(layer, nn.Linear) and name != "lm_head"
-    )
-    total = evaluation.parameter_count(network)
-    stored = linear * (4 + 20 / 64) / 8 + 2 * (total - linear)
     base = [evaluation.quality(network, part)[1] for part in thirds(test)]
     small = rounded(network, 4, 64)
     kept = [
@@ -85,7 +78,7 @@ def smollm_weights() -> Row:
         "INT4 quantization",
         "SmolLM2-135M, weights only, nearest",
         "inverse perplexity",
-        4 * total / stored,
+        weight_only_ratio(network, 64),
         None,
         Spread.of(kept),
         "thirds of 12 blocks of text",

@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from heldout import fashion, languages, prose
 from labkit import data, evaluation, training, zoo
@@ -13,27 +13,19 @@ from reference_impl.distillation.capstone_points import rebuilt
 from reference_impl.distillation.student_init import init_from_teacher
 from reference_impl.pruning.calibration.structured import classifier, shrunk
 from reference_impl.quantization.language_model import by_gptq
-from reference_impl.results.onnx_files import write_float, write_int4, write_int8
-from reference_impl.results.row import Row, Spread, faster, shares
+from reference_impl.results.onnx_files import in_batches, inputs_of, write_float, write_int4, write_int8
+from reference_impl.results.row import Row, Spread, faster, shares, weight_only_ratio
 
 Rows = dict[str, Tensor]
 SEEDS = range(3)
 LLAMA_GROUP = 128
 
 
-def inputs_of(rows: Rows, count: int) -> Rows:
-    """The first rows without labels."""
-    return {key: value[:count] for key, value in rows.items() if key != "labels"}
-
-
 def bert_file(bits: int) -> Row:
     """BERT as an ONNX file with weights of 8 or 4 bits, beside the float32 file."""
     network = zoo.load("bert", attention="eager").eval()
     train, test = data.tensors(data.languages()["train"], limit=64), data.tensors(languages())
-    batches = [
-        {key: value[start : start + 16] for key, value in inputs_of(train, 64).items()}
-        for start in range(0, 64, 16)
-    ]
+    batches = in_batches(inputs_of(train))
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "float.onnx"), Path(folder, "small.onnx")
         write_float(network, batches[0], source)
@@ -62,18 +54,11 @@ def llama_weights() -> Row:
     train, test = data.tensors(data.prose()["train"], limit=32), data.tensors(prose())
     batches = [{"input_ids": train["input_ids"][start : start + 8]} for start in range(0, 32, 8)]
     small = by_gptq(network, batches, 4, LLAMA_GROUP)
-    linear = sum(
-        layer.weight.numel()
-        for name, layer in network.named_modules()
-        if isinstance(layer, nn.Linear) and name != "lm_head"
-    )
-    total = evaluation.parameter_count(network)
-    stored = linear * (4 + 20 / LLAMA_GROUP) / 8 + 2 * (total - linear)
     return Row(
         "INT4 quantization",
         "Llama, weights only, GPTQ",
         "inverse perplexity",
-        4 * total / stored,
+        weight_only_ratio(network, LLAMA_GROUP),
         None,
         shares(network, small, test),
         "thirds of the test text",

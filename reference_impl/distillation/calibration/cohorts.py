@@ -10,10 +10,11 @@ from heldout import fashion
 from labkit import data, evaluation, training, zoo
 from reference_impl.distillation.capstone import compress
 from reference_impl.distillation.capstone_points import FULL, rebuilt, stored_at
-from reference_impl.distillation.cohorts import KNOWN, RATE, STEPS, chosen, on_labels, shuffled, small
-from reference_impl.distillation.ensembles import multi_teacher_loss, teacher_logits
+from reference_impl.distillation.cohorts import RATE, STEPS, chosen, shuffled, small, taught, three_teachers
+from reference_impl.distillation.ensembles import teacher_logits
+from reference_impl.distillation.exits_small import Heads, from_the_last
 from reference_impl.distillation.mutual_learning import mutual_train
-from reference_impl.distillation.self_distillation import born_again, early_exit_loss, exit_early
+from reference_impl.distillation.self_distillation import born_again, exit_early
 from reference_impl.measured import Measured, entry
 
 Rows = dict[str, Tensor]
@@ -30,16 +31,7 @@ def specialists() -> Tensor:
     """Answers of the lab's three teachers to the training pictures, (n, 3, 10)."""
     train, _ = ground()
     few = chosen(train, shuffled(train, 0)[:600])
-    teachers = [
-        on_labels(
-            chosen(few, torch.isin(few["labels"], torch.tensor(classes)).nonzero()[:, 0]),
-            number,
-            steps=120,
-            order=number,
-        )
-        for number, classes in enumerate(KNOWN)
-    ]
-    return teacher_logits(teachers, train["pixel_values"])
+    return teacher_logits(three_teachers(few, 0), train["pixel_values"])
 
 
 def ensemble(seed: int) -> Measured:
@@ -52,13 +44,8 @@ def ensemble(seed: int) -> Measured:
             "answers": specialists(),
             "weights": torch.tensor(weights).expand(len(train["labels"]), 3),
         }
-
-        def target(network: nn.Module, batch: Rows) -> Tensor:
-            logits = network(pixel_values=batch["pixel_values"]).logits
-            return multi_teacher_loss(logits, batch["answers"], batch["weights"], 2.0)
-
         student = small(seed)
-        training.fit(student, rows, steps=STEPS, learning_rate=RATE, seed=seed, criterion=target)
+        training.fit(student, rows, steps=STEPS, learning_rate=RATE, seed=seed, criterion=taught)
         found.append(evaluation.quality(student, test)[1])
     return {"test accuracy of the student": entry(found[0], found[1], 0.55)}
 
@@ -87,20 +74,6 @@ def layer_states(split: str) -> tuple[Tensor, Tensor]:
     return torch.cat(states), torch.cat(logits)
 
 
-class Exits(nn.Module):
-    """A normalised linear exit on each of five layers."""
-
-    def __init__(self) -> None:
-        """Start as in the notebook."""
-        super().__init__()
-        torch.manual_seed(0)
-        self.heads = nn.ModuleList(nn.Sequential(nn.LayerNorm(64), nn.Linear(64, 10)) for _ in range(5))
-
-    def forward(self, states: Tensor) -> Tensor:
-        """States (n, 5, 64) to logits (5, n, 10)."""
-        return torch.stack([head(states[:, number]) for number, head in enumerate(self.heads)])
-
-
 def exits(seed: int) -> Measured:
     """Exits that learned from the last one, against untrained ones and against leaving at once."""
     states, answers = layer_states("train")
@@ -108,19 +81,16 @@ def exits(seed: int) -> Measured:
     labels = ground()[1]["labels"]
     full = evaluation.accuracy(final, labels)
 
-    def objective(heads: nn.Module, batch: Rows) -> Tensor:
-        logits = torch.cat([heads(batch["states"]), batch["answers"].unsqueeze(0)])
-        nobody = torch.full((logits.shape[1],), -100)
-        return early_exit_loss(logits, nobody, temperature=1.0, alpha=1.0)
-
-    heads = Exits()
+    heads = Heads(5, 64)
     rows = {"states": states, "answers": answers}
-    training.fit(heads, rows, steps=300, learning_rate=1e-2, batch=256, seed=seed, criterion=objective)
+    training.fit(heads, rows, steps=300, learning_rate=1e-2, batch=256, seed=seed, criterion=from_the_last)
     with torch.no_grad():
-        taught, fresh = (torch.cat([made.eval()(shown), final.unsqueeze(0)]) for made in (heads, Exits()))
-    predicted, left = exit_early(taught, 0.8)
+        trained, fresh = (
+            torch.cat([made.eval()(shown), final.unsqueeze(0)]) for made in (heads, Heads(5, 64))
+        )
+    predicted, left = exit_early(trained, 0.8)
     _, untrained = exit_early(fresh, 0.8)
-    at_once, _ = exit_early(taught, 0.0)
+    at_once, _ = exit_early(trained, 0.0)
 
     def kept(classes: Tensor) -> float:
         return float((classes == labels).double().mean()) / full
