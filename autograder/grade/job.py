@@ -1,15 +1,14 @@
-"""Run the judge on one rebuilt notebook, in a process of its own that knows no secret but a derived seed."""
+"""What the judge is given for one rebuilt notebook; it knows no secret but a seed derived for this hand-in."""
 
 from __future__ import annotations
 
+import atexit
 import hmac
-import json
-import subprocess
-import sys
-import tempfile
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from nbformat import NotebookNode
 
@@ -17,20 +16,9 @@ from autograder.bundle import Bundle, MasterNotebook
 from autograder.course import Instance
 from autograder.errors import CourseError
 from autograder.grade.rebuild import KIND, rebuild, submission_hash
-from autograder.grade.sandbox import Sandbox, require
+from autograder.grade.sandbox import Sandbox
+from autograder.grade.slot import JudgeFault, Slot
 from autograder.grade.verdict import CellVerdict, NotebookVerdict, Outcome
-
-JUDGE_MEMORY = 8 << 30
-"""Address space of the judge, bytes."""
-GRACE_SECONDS = 60
-"""How much longer than its notebook's limit a judge may take before it is ended."""
-
-
-@dataclass
-class JudgeFault(Exception):
-    """The judge's process failed. `detail` is for staff."""
-
-    detail: str
 
 
 @dataclass(frozen=True)
@@ -57,7 +45,7 @@ class Grader:
             try:
                 return self.run(master, notebook, files)
             except JudgeFault as failure:
-                fault = failure.detail
+                fault = str(failure)
         self._require_healthy(master, fault)
         cells = [
             CellVerdict(
@@ -78,16 +66,19 @@ class Grader:
         return int(hmac.new(self.secret.encode(), message, sha256).hexdigest()[:12], 16)
 
     def run(self, master: MasterNotebook, notebook: NotebookNode, files: list[Path]) -> NotebookVerdict:
-        """One run of the judge. Raises JudgeFault."""
+        """One run of the judge in this process's slot. Raises JudgeFault."""
+        return own_slot(self.sandbox).judge(self.job(master, notebook, files))
+
+    def job(self, master: MasterNotebook, notebook: NotebookNode, files: list[Path]) -> dict[str, Any]:
+        """Everything a judge needs for one rebuilt notebook, in plain values; `files` by name with their bytes."""
         full = {cell.id: cell for cell in master.cells}
-        job = {
+        handed_in = {file.name: file.read_bytes() for file in sorted(files)}
+        hashes = [f"{name}:{sha256(content).hexdigest()}" for name, content in handed_in.items()]
+        return {
             "notebook": master.id,
-            "seed": self.seed(
-                master.id, "|".join([submission_hash(notebook), *map(_file_hash, sorted(files))])
-            ),
+            "seed": self.seed(master.id, "|".join([submission_hash(notebook), *hashes])),
             "limits": asdict(self.sandbox.limits),
-            "unsafe": self.sandbox.unsafe,
-            "files": [str(file) for file in files],
+            "files": handed_in,
             "cells": [
                 {
                     "id": cell.id,
@@ -100,27 +91,6 @@ class Grader:
                 if cell.cell_type == "code" and cell.metadata[KIND] != "written"
             ],
         }
-        with tempfile.TemporaryDirectory(prefix="judge") as folder:
-            Path(folder).chmod(0o711)  # the sandbox's account has to reach the socket folder below
-            result = Path(folder) / "verdict.json"
-            command = [require("prlimit", "util-linux"), f"--as={JUDGE_MEMORY}", "--core=0"]
-            command += [sys.executable, "-I", "-m", "autograder.grade.judge", str(result)]
-            try:
-                done = subprocess.run(
-                    command,
-                    input=json.dumps(job),
-                    text=True,
-                    capture_output=True,
-                    cwd="/",
-                    env=_environment(folder),
-                    umask=0o077,  # the verdict lies in a folder that other accounts can pass through
-                    timeout=self.sandbox.limits.notebook_seconds + GRACE_SECONDS,
-                )
-            except subprocess.TimeoutExpired as error:
-                raise JudgeFault("the judge did not end in time") from error
-            if done.returncode != 0:
-                raise JudgeFault(done.stderr[-2000:] or f"the judge ended with status {done.returncode}")
-            return NotebookVerdict.from_json(result.read_text("utf-8"))
 
     def _require_healthy(self, master: MasterNotebook, fault: str) -> None:
         control, _ = rebuild(master, {"cells": []})
@@ -133,16 +103,10 @@ class Grader:
             ) from failure
 
 
-def _file_hash(file: Path) -> str:
-    return f"{file.name}:{sha256(file.read_bytes()).hexdigest()}"
-
-
-def _environment(home: str) -> dict[str, str]:
-    return {
-        "PATH": "/usr/bin:/bin",
-        "HOME": home,
-        "LANG": "C.UTF-8",
-        "OMP_NUM_THREADS": "1",
-        "HF_HUB_OFFLINE": "1",
-        "TMPDIR": home,
-    }
+@cache
+def own_slot(sandbox: Sandbox) -> Slot:
+    """This process's slot for a kind of sandbox, started when it is first needed and closed at exit."""
+    slot = Slot(sandbox)
+    slot.__enter__()
+    atexit.register(slot.__exit__)
+    return slot

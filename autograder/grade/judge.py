@@ -1,10 +1,9 @@
-"""The judge: grade cells run here, in a process of their own; student code runs in a kernel; only values cross.
-
-    python -I -m autograder.grade.judge RESULT < job.json
+"""The judge: grade cells run here, in a process and a sandbox of their own; only plain values come in.
 
 The job (see `autograder.grade.job`) names the cells in order. Student, provided and shared cells run
-in the kernel; shared cells run here too, because grade cells use their names. A student's function is
-a proxy here: calling it sends encoded arguments and brings back an encoded value.
+in the kernel; shared cells run here too, because grade cells use their names. Where a grade cell stands,
+the kernel is copied. When the last cell has run, each grade cell is run here against its copy: a student's
+function is a proxy, and calling it sends encoded arguments and brings back an encoded value.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ import ast
 import contextlib
 import io
 import json
-import resource
 import signal
-import sys
+import socket
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -24,15 +23,19 @@ from typing import Any
 
 from labkit.probe import NOT_A_VALUE, NOT_DEFINED, StudentError
 
-from autograder.grade.kernel import KernelLost
-from autograder.grade.sandbox import Limits, Sandbox
-from autograder.grade.session import Calls, GraderFault, Lost, Proxy, Session
+from autograder.grade.channel import receive, send
+from autograder.grade.kernel import MESSAGE_BYTES, Keeper, KernelLost
+from autograder.grade.sandbox import Limits
+from autograder.grade.session import Calls, Copy, GraderFault, Lost, Proxy, Session
 from autograder.grade.verdict import CellVerdict, CheckReport, NotebookVerdict, Outcome, RunReport
 from labkit import checks
 
 NOTEBOOK_OUTPUT = 5_000_000
 """Characters of output kept per notebook; later cells lose theirs."""
 NOT_IMPLEMENTED = "not written yet: the function still raises NotImplementedError"
+JOB_BYTES = 256 << 20
+ANSWER_SECONDS = 180.0
+"""For the slot to start a kernel on a machine that is busy."""
 
 
 @contextlib.contextmanager
@@ -51,36 +54,43 @@ def _bounded(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def judge_notebook(job: dict[str, Any]) -> NotebookVerdict:
-    """Judge one notebook. Student code can make any cell fail; it cannot make this function raise."""
-    sandbox = Sandbox(Limits(**job["limits"]), job["unsafe"])
-    verdict = NotebookVerdict(job["notebook"], sandbox=sandbox.describe())
+def judge_notebook(job: dict[str, Any], keeper: Keeper, jobs: Path) -> NotebookVerdict:
+    """Judge one notebook. Student code can make any cell fail; it cannot make this function raise.
+
+    `jobs` is the folder in which kernels' folders appear. CPU time in the verdict is that of grade cells.
+    """
+    limits = Limits(**job["limits"])
+    verdict = NotebookVerdict(job["notebook"])
     checks.set_hidden_seed(job["seed"])
-    session = Session(sandbox, [Path(file) for file in job["files"]])
+    session = Session(keeper, limits, jobs)
     trusted: dict[str, Any] = {"__name__": "__main__"}
     functions: list[str] = []
+    waiting: list[tuple[dict[str, Any], Copy, dict[str, Any], list[str]]] = []
     size = 0
-    try:
-        for cell in job["cells"]:
-            if cell["kind"] == "grade":
-                with _bounded(session.seconds_left()):
-                    verdict.cells.append(grade_cell(cell, session, trusted, functions))
-                continue
-            run = _run(cell, session)
-            size += len(json.dumps(run.outputs))
-            if size > NOTEBOOK_OUTPUT:
-                run.outputs = []
-            verdict.runs.append(run)
-            if cell["kind"] == "shared":
-                with contextlib.redirect_stdout(io.StringIO()):
-                    exec(compile(cell["source"], f"<{cell['id']}>", "exec"), trusted)
-            functions += cell["defines"]
-    finally:
-        session.close()
+    for cell in job["cells"]:
+        if cell["kind"] == "grade":
+            waiting.append((cell, session.copy(), dict(trusted), list(functions)))
+            continue
+        run = _run(cell, session)
+        size += len(json.dumps(run.outputs))
+        if size > NOTEBOOK_OUTPUT:
+            run.outputs = []
+        verdict.runs.append(run)
+        if cell["kind"] == "shared":
+            with contextlib.redirect_stdout(io.StringIO()):
+                exec(compile(cell["source"], f"<{cell['id']}>", "exec"), trusted)
+        functions += cell["defines"]
+    session.settle()
+    started = time.process_time()
+    for cell, copy, names, defined in waiting:
+        try:
+            with _bounded(session.seconds(limits.notebook_seconds)):
+                verdict.cells.append(grade_cell(cell, copy, names, defined))
+        except KernelLost as loss:
+            verdict.cells.append(CellVerdict(cell["id"], loss.outcome, 0.0, cell["points"], str(loss)))
+        copy.close()
     verdict.restarts = session.restarts
-    judge = resource.getrusage(resource.RUSAGE_SELF)
-    verdict.cpu_seconds = round(session.kernel_cpu + judge.ru_utime + judge.ru_stime, 3)
-    verdict.cells_cpu_seconds = round(session.cells_cpu, 3)
+    verdict.cells_cpu_seconds = time.process_time() - started
     return verdict
 
 
@@ -170,12 +180,23 @@ def _prober(source: str, session: Calls) -> Callable[[Callable[..., Any]], Proxy
     return probe
 
 
-def main() -> None:
-    """Read a job from standard input, write the verdict to the file named on the command line."""
-    job = json.load(sys.stdin)
-    verdict = judge_notebook(job)
-    Path(sys.argv[1]).write_text(verdict.to_json(), "utf-8")
+class SlotKeeper:
+    """The slot at the other end of the judge's channel."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self.channel = channel
+
+    def ask(self, question: str, kernel: int | None = None) -> dict[str, Any]:
+        """Send one question and wait for its answer."""
+        send(self.channel, {"ask": question, "kernel": kernel})
+        return receive(self.channel, MESSAGE_BYTES, time.monotonic() + ANSWER_SECONDS)
 
 
-if __name__ == "__main__":
-    main()
+def serve(channel: socket.socket, jobs: str) -> None:
+    """Take one job from the slot, send back the verdict or why there is none. The process ends after this."""
+    try:
+        job = receive(channel, JOB_BYTES, time.monotonic() + ANSWER_SECONDS)
+        verdict = judge_notebook(job, SlotKeeper(channel), Path(jobs))
+        send(channel, {"ask": "verdict", "verdict": verdict.to_json()})
+    except BaseException:
+        send(channel, {"ask": "fault", "text": traceback.format_exc()})

@@ -1,4 +1,4 @@
-"""The student's kernel as the judge sees it: cells go in, bounded outputs and values come out.
+"""The student's kernel as the judge sees it: cells go in, bounded outputs come out, copies answer calls.
 
 The kernel speaks the Jupyter protocol over unix sockets in a folder of its own. Nothing it says is
 believed: replies are capped in size, waited for with a deadline, and decoded as plain values.
@@ -7,32 +7,31 @@ believed: replies are capped in size, waited for with a deadline, and decoded as
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import signal
-import subprocess
-import tempfile
+import socket
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import psutil
 import zmq
-from jupyter_client.connect import write_connection_file
 from jupyter_client.session import Session
+from labkit.branch import HEADER
 
+from autograder.grade.channel import ChannelClosed, read_exactly
 from autograder.grade.outputs import Outputs
-from autograder.grade.sandbox import SOCKETS, Sandbox, account, environment, student_environment
 from autograder.grade.verdict import Outcome
 
-START_SECONDS = 60
+START_SECONDS = 60.0
+BRANCH_SECONDS = 20.0
 REPLY_BYTES = 96 << 20
 OUTPUT_BYTES = 8 << 20
 """Largest single output message; a larger one drops the connection, which then reopens."""
-
-QUOTED_BASE64 = re.compile(r"'[A-Za-z0-9+/=]*'")
-ANSWER = "__import__('labkit.probe', fromlist=['answer']).answer({request!r}, globals())"
+MESSAGE_BYTES = 1 << 20
+BRANCHES = "b"
+"""The socket in the kernel's folder to which its copies connect."""
+BASE64 = re.compile(r"[A-Za-z0-9+/=]*")
 
 
 class KernelLost(Exception):
@@ -51,13 +50,74 @@ class CellResult:
     outputs: list[dict[str, Any]] = field(default_factory=list)
 
 
-class StudentKernel:
-    """A kernel in the sandbox. Use as a context manager: leaving it removes every trace."""
+class Keeper(Protocol):
+    """Who starts and ends kernels for the judge, and knows how they ended."""
 
-    def __init__(self, sandbox: Sandbox, files: list[Path]) -> None:
-        self.sandbox = sandbox
-        self.files = files
-        self.started_cpu = 0.0
+    def ask(self, question: str, kernel: int | None = None) -> dict[str, Any]:
+        """Ask for a `kernel`, to `seal` or `end` one, or for its `state`."""
+
+
+class Branch:
+    """A copy of the kernel that waits at one point of the notebook."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self.lost: KernelLost | None = None
+
+    def call(self, request: str, seconds: float) -> str:
+        """Send one encoded call, return the encoded answer. Raises KernelLost."""
+        text = self._ask(request, b"C", seconds)
+        if not BASE64.fullmatch(text):
+            raise KernelLost(Outcome.FORBIDDEN, "what came back is not a value")
+        return text
+
+    def define(self, source: str, seconds: float) -> None:
+        """Define a probe beside the student's code. Raises KernelLost."""
+        problem = self._ask(source, b"D", seconds)
+        if problem:
+            raise KernelLost(Outcome.ERROR, f"a probe could not be defined: {problem[:300]}")
+
+    def close(self) -> None:
+        """Let the copy end."""
+        self._channel.close()
+
+    def _ask(self, text: str, kind: bytes, seconds: float) -> str:
+        if self.lost is not None:
+            raise self.lost
+        deadline = time.monotonic() + seconds
+        try:
+            self._channel.settimeout(seconds)
+            content = text.encode()
+            self._channel.sendall(len(content).to_bytes(HEADER - 1, "little") + kind + content)
+            size = int.from_bytes(read_exactly(self._channel, 8, deadline), "little")
+            if size > REPLY_BYTES:
+                raise self._lose(
+                    Outcome.FORBIDDEN, f"what came back is over the limit of {REPLY_BYTES >> 20} MiB"
+                )
+            return read_exactly(self._channel, size, deadline).decode("ascii")
+        except UnicodeDecodeError as error:
+            raise self._lose(Outcome.FORBIDDEN, "what came back is not a value") from error
+        except (ChannelClosed, OSError) as error:
+            if time.monotonic() >= deadline - 0.01:
+                raise self._lose(Outcome.TIMEOUT, "no answer within the time limit") from error
+            raise self._lose(
+                Outcome.ERROR, "the notebook's process ended while it was asked for a value"
+            ) from error
+
+    def _lose(self, outcome: Outcome, message: str) -> KernelLost:
+        """Give the copy up: after this, nothing it says could be told apart from a late answer."""
+        self.close()
+        self.lost = KernelLost(outcome, message)
+        return self.lost
+
+
+class StudentKernel:
+    """A kernel in the sandbox. Use as a context manager; the processes are ended by who started them."""
+
+    def __init__(self, keeper: Keeper, jobs: Path) -> None:
+        """`jobs` is the folder in which kernels' folders appear, as the judge sees it."""
+        self.keeper = keeper
+        self.jobs = jobs
 
     def __enter__(self) -> StudentKernel:
         with contextlib.ExitStack() as stack:
@@ -67,38 +127,21 @@ class StudentKernel:
         return self
 
     def _start(self, stack: contextlib.ExitStack) -> None:
-        """Start the process and connect; everything taken is given back by `stack`, in reverse."""
-        self.folder = Path(tempfile.mkdtemp(prefix="k"))
-        # rm, because a student may nest folders deeper than Python can follow
-        stack.callback(subprocess.run, ["rm", "-rf", "--", str(self.folder)], check=False)
-        inside = str(self.folder) if self.sandbox.unsafe else SOCKETS
-        file, info = write_connection_file(str(self.folder / "c.json"), transport="ipc", ip=f"{inside}/z")
-        if os.geteuid() == 0 and not self.sandbox.unsafe:
-            for path in (self.folder, Path(file)):
-                os.chown(path, account(), account())
-        python = str(student_environment() / "bin" / "python")
-        inner = [
-            python,
-            "-m",
-            "ipykernel_launcher",
-            "-f",
-            f"{inside}/c.json",
-            "--HistoryManager.enabled=False",
-        ]
-        command = self.sandbox.command(self.folder, inner, self.files)
-        # a file, because a pipe that nobody reads would block the kernel
-        self.errors = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 (the stack closes it)
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=self.errors,
-            cwd="/",
-            env={"PATH": "/usr/bin:/bin", **(environment(str(self.folder)) if self.sandbox.unsafe else {})},
-            start_new_session=True,
-        )
-        stack.callback(self._end)
-        self.session = Session(key=info["key"].encode() if isinstance(info["key"], str) else info["key"])
+        """Have one started and connect; everything taken is given back by `stack`, in reverse."""
+        answer = self.keeper.ask("kernel")
+        if "fault" in answer:
+            raise KernelLost(Outcome.GRADER_FAULT, f"the sandbox did not start: {answer['fault']}")
+        self.number = int(answer["folder"][1:])
+        self.folder = self.jobs / answer["folder"]
+        self.inside = answer["inside"]
+        info = answer["connection"]
+        self.branches = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        self.branches.bind(str(self.folder / BRANCHES))
+        (self.folder / BRANCHES).chmod(
+            0o777
+        )  # the kernel's account is not the judge's; the folder is theirs alone
+        self.branches.listen(8)
+        self.session = Session(key=info["key"].encode())
         context: zmq.Context[Any] = zmq.Context()
         stack.callback(context.destroy, linger=0)
         self.shell = self._connect(context, zmq.DEALER, info["shell_port"], REPLY_BYTES)
@@ -108,11 +151,10 @@ class StudentKernel:
     def __exit__(self, *_: object) -> None:
         self._cleanup.close()
 
-    def _end(self) -> None:
-        """Kill the process group; every process of the sandbox dies with its first one."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+    def end(self) -> None:
+        """End the notebook's own process, so that no more of its output is taken; its copies stay."""
+        self.keeper.ask("end", self.number)
+        self._cleanup.close()
 
     def run(self, source: str, seconds: float) -> CellResult:
         """Run one of the student's cells. Raises KernelLost on a time-out or death."""
@@ -122,64 +164,43 @@ class StudentKernel:
             return CellResult((name, text), outputs)
         return CellResult(None, outputs)
 
-    def call(self, request: str, seconds: float) -> str:
-        """Send one encoded call, return the encoded answer. Raises KernelLost."""
-        content, _ = self._execute("", {"r": ANSWER.format(request=request)}, seconds, silent=True)
-        reply = content.get("user_expressions", {})
-        answer = reply.get("r", {}) if isinstance(reply, dict) else {}
+    def branch(self) -> Branch:
+        """Have the kernel copied as it is now. Raises KernelLost."""
+        call = (
+            f"__import__('labkit.branch', fromlist=['branch']).branch('{self.inside}/{BRANCHES}', globals())"
+        )
+        self._execute("", {"r": call}, BRANCH_SECONDS, silent=True)
+        self.branches.settimeout(BRANCH_SECONDS)
         try:
-            text = answer["data"]["text/plain"]
-        except (KeyError, TypeError) as error:
-            raise KernelLost(Outcome.FORBIDDEN, "no value came back from the notebook") from error
-        # base64 between quotes: parsing anything else as Python would let a small text cost much memory
-        if not isinstance(text, str) or not QUOTED_BASE64.fullmatch(text):
-            raise KernelLost(Outcome.FORBIDDEN, "what came back is not a value")
-        return text[1:-1]
-
-    def cpu_seconds(self) -> float:
-        """CPU used so far by the kernel's processes, read from outside; 0 when it is gone."""
-        total = 0.0
-        with contextlib.suppress(psutil.Error):
-            root = psutil.Process(self.process.pid)
-            for process in [root, *root.children(recursive=True)]:
-                with contextlib.suppress(psutil.Error):
-                    times = process.cpu_times()
-                    total += times.user + times.system
-        return total
+            return Branch(self.branches.accept()[0])
+        except OSError as error:
+            raise KernelLost(
+                Outcome.ERROR, "the notebook's process could not be copied for a check"
+            ) from error
 
     def _connect(self, context: zmq.Context[Any], kind: int, port: int, largest: int) -> Any:
-        socket = context.socket(kind)
-        socket.setsockopt(zmq.MAXMSGSIZE, largest)
-        socket.setsockopt(zmq.LINGER, 0)
-        socket.setsockopt(zmq.RCVHWM, 100)
-        socket.connect(f"ipc://{self.folder}/z-{port}")
-        return socket
+        channel = context.socket(kind)
+        channel.setsockopt(zmq.MAXMSGSIZE, largest)
+        channel.setsockopt(zmq.LINGER, 0)
+        channel.setsockopt(zmq.RCVHWM, 100)
+        channel.connect(f"ipc://{self.folder}/z-{port}")
+        return channel
 
     def _wait_ready(self) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while not any(self.folder.glob("z-*")):
-            if self.process.poll() is not None:
-                self.errors.seek(0)
-                detail = self.errors.read(2000).decode(errors="replace").strip() or "no message"
-                raise KernelLost(Outcome.GRADER_FAULT, f"the sandbox did not start: {detail[-500:]}")
-            if time.monotonic() > deadline:
-                raise KernelLost(Outcome.GRADER_FAULT, f"the kernel was not ready after {START_SECONDS} s")
-            time.sleep(0.02)
         # the first request proves that kernel and output channel are both connected
         while True:
             request = self.session.send(self.shell, "kernel_info_request", {})
             with contextlib.suppress(KernelLost):
-                self._reply(request["header"]["msg_id"], time.monotonic() + 1.0)
+                self._reply(request["header"]["msg_id"], time.monotonic() + 2.0)
                 if self.iopub.poll(500):
                     break
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                raise KernelLost(Outcome.GRADER_FAULT, "the kernel did not answer after its start")
+            state = self.keeper.ask("state", self.number)
+            if not state["alive"] or time.monotonic() > deadline:
+                detail = state["fault"] or f"exit status {state['status']}"
+                raise KernelLost(Outcome.GRADER_FAULT, f"the kernel did not answer after its start: {detail}")
         self._drain_outputs(None, 0.05)
-        if os.geteuid() == 0 and not self.sandbox.unsafe:
-            # from here on student code may run: nothing may be put in the place of a socket, nor fill the disk
-            os.chown(self.folder, 0, 0)
-            self.folder.chmod(0o755)
-        self.started_cpu = self.cpu_seconds()
+        self.keeper.ask("seal", self.number)
 
     def _execute(
         self, code: str, expressions: dict[str, str], seconds: float, *, silent: bool
@@ -211,8 +232,10 @@ class StudentKernel:
                 if message and message["parent_header"].get("msg_id") == identity:
                     found = message["content"]
                     return found if isinstance(found, dict) else {}
-            elif not ready and self.process.poll() is not None:
-                raise KernelLost(*_death(self.process.returncode))
+            elif not ready:
+                state = self.keeper.ask("state", self.number)
+                if not state["alive"]:
+                    raise KernelLost(*_death(state))
 
     def _take_output(self, collector: Outputs | None) -> None:
         message = self._receive(self.iopub)
@@ -228,10 +251,10 @@ class StudentKernel:
             elif collector is None:
                 return
 
-    def _receive(self, socket: Any) -> dict[str, Any] | None:
+    def _receive(self, channel: Any) -> dict[str, Any] | None:
         """One message, or None when it is malformed: the kernel's key is known to student code."""
         try:
-            _, frames = self.session.feed_identities(socket.recv_multipart(zmq.NOBLOCK))
+            _, frames = self.session.feed_identities(channel.recv_multipart(zmq.NOBLOCK))
             message = self.session.deserialize(frames)
             return message if isinstance(message.get("parent_header"), dict) else None
         except (
@@ -246,10 +269,12 @@ class StudentKernel:
             return None
 
 
-def _death(code: int | None) -> tuple[Outcome, str]:
-    if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
+def _death(state: dict[str, Any]) -> tuple[Outcome, str]:
+    if state["out_of_memory"]:
+        return Outcome.OUT_OF_MEMORY, "the notebook used more memory than allowed"
+    if state["status"] in (-signal.SIGKILL, -signal.SIGXCPU):
         return (
             Outcome.OUT_OF_MEMORY,
             "the notebook's process was killed: it used more memory or CPU time than allowed",
         )
-    return Outcome.ERROR, f"the notebook's process ended by itself (exit status {code})"
+    return Outcome.ERROR, f"the notebook's process ended by itself (exit status {state['status']})"

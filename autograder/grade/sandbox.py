@@ -1,8 +1,9 @@
-"""Start a student's kernel inside bubblewrap: no network, a read-only system, bounded everything.
+"""What a hand-in's processes may see and use, as a command line for bubblewrap.
 
-What the process sees: /usr and the student environment, read-only; its own empty /proc, /dev, /tmp
-and /box (sized tmpfs); one folder with the kernel's sockets. It has its own user, pid, ipc, network
-and mount namespaces, no capabilities, and never runs as root.
+What the kernel of a student sees: /usr and the student environment, read-only; its own empty /proc, /dev,
+/tmp and /box (sized tmpfs); one folder with its sockets. It has its own user, pid, ipc, network and mount
+namespaces, no capabilities, a filter of system calls, and never runs as root. The judge runs in a second
+sandbox of the same kind, under another account, with the course's code and held-out data read-only.
 """
 
 from __future__ import annotations
@@ -15,12 +16,11 @@ from pathlib import Path
 
 from autograder.course import ROOT
 from autograder.errors import SandboxError
+from autograder.grade.cgroups import Bounds, hierarchy
 
-FIRST_UID = 200_000
-"""As root, each judge's kernels run as an account number of their own from here on, because limits on
-the number of processes count per account."""
-SOCKETS = "/kernel"
-"""Where the socket folder is mounted inside."""
+FIRST_ACCOUNT = 200_000
+"""As root, each slot's processes run as account numbers of their own from here on, because limits on the
+number of processes count per account: an even one for kernels, the next for judges."""
 
 
 @dataclass(frozen=True)
@@ -34,84 +34,91 @@ class Limits:
     notebook_seconds: int = 600
     """Wall clock of the whole notebook."""
     cpu_seconds: int = 600
-    memory: int = 6144
-    """Address space of each process."""
+    """Of each process."""
+    memory: int = 4096
+    """Of all the hand-in's processes, by control group."""
+    address_space: int = 6144
+    """Of each process, where there is no control group."""
     disk: int = 256
     """Of /tmp, /box and /dev/shm, each."""
     file: int = 128
     processes: int = 256
     open_files: int = 256
 
+    def rlimits(self, *, grouped: bool) -> dict[str, int]:
+        """Limits of each process by the names of setrlimit(2). `grouped`: a control group counts the memory."""
+        limits = {
+            "CPU": self.cpu_seconds,
+            "FSIZE": self.file << 20,
+            "NPROC": self.processes,
+            "NOFILE": self.open_files,
+            "CORE": 0,
+        }
+        return limits if grouped else {**limits, "AS": self.address_space << 20}
+
+    def bounds(self) -> Bounds:
+        """The same for the control group: one core, so that a hand-in takes nothing from its neighbours."""
+        return Bounds(self.memory << 20, self.processes, cpus=1.0)
+
 
 @dataclass(frozen=True)
 class Sandbox:
-    """How kernels are started on this machine. `unsafe` starts them without bubblewrap, for development."""
+    """How kernels are started on this machine. `unsafe` starts them without bubblewrap, for development.
+
+    `warm` forks them from a process that has imported the libraries; without it each is started afresh.
+    """
 
     limits: Limits = Limits()
     unsafe: bool = False
+    warm: bool = True
 
-    def describe(self) -> str:
-        """One line for the verdict: which limits applied."""
-        return "none (--unsafe-no-sandbox), rlimits" if self.unsafe else "bubblewrap, rlimits"
-
-    def command(self, sockets: Path, inner: list[str], files: list[Path]) -> list[str]:
-        """The command line that starts `inner` with the socket folder and extra files in place.
-
-        Raises SandboxError when bubblewrap is missing or cannot work here.
-        """
-        limited = [require("prlimit", "util-linux"), *self._rlimits()]
+    def describe(self, *, nested: bool) -> str:
+        """One line for verdicts and receipts: which limits applied."""
+        found = hierarchy()
+        groups = f"cgroup v{found.version} ({', '.join(found.enforces)})" if found else "no cgroup"
         if self.unsafe:
-            return [*limited, *inner]
-        bwrap = require("bwrap", "bubblewrap")
-        drop = []
-        if os.geteuid() == 0:
-            setpriv = require("setpriv", "util-linux")
-            drop = [
-                setpriv,
-                f"--reuid={account()}",
-                f"--regid={account()}",
-                "--clear-groups",
-                "--no-new-privs",
-            ]
+            return f"none (--unsafe-no-sandbox), rlimits, {groups}"
+        start = "warm start" if nested else "fresh start"
+        return f"bubblewrap, seccomp, rlimits, {groups}, {start}"
+
+
+def bubblewrap(account: int | None, mounts: list[str], inner: list[str], *, nested: bool) -> list[str]:
+    """The command line that starts `inner` in a sandbox with `mounts`, further arguments of bubblewrap.
+
+    `account` is the number to run as when this is root. A nested sandbox may make namespaces of its own,
+    which the template needs for its forks and takes from them; it runs nothing of a hand-in itself.
+    Raises SandboxError when bubblewrap is missing.
+    """
+    command = []
+    if account is not None:
+        group = FIRST_ACCOUNT + (account - FIRST_ACCOUNT) // 2 * 2
         command = [
-            *limited,
-            *drop,
-            bwrap,
-            "--unshare-all",
-            "--unshare-user",
-            "--die-with-parent",
-            "--new-session",
+            require("setpriv", "util-linux"),
+            f"--reuid={account}",
+            f"--regid={group}",
+            "--clear-groups",
+            "--no-new-privs",
         ]
-        command += ["--disable-userns", "--cap-drop", "ALL", "--clearenv", "--hostname", "sandbox"]
-        for name, value in environment("/box").items():
-            command += ["--setenv", name, value]
-        command += ["--proc", "/proc", "--dev", "/dev"]
-        for folder in ("/dev/shm", "/tmp", "/box"):
-            command += ["--size", str(self.limits.disk << 20), "--tmpfs", folder]
-        for path in readable_paths():
-            command += ["--ro-bind-try", path, path]
-        for file in files:
-            command += ["--ro-bind", str(file), f"/box/{file.name}"]
-        command += ["--bind", str(sockets), SOCKETS]
-        for folder in ("/dev", "/"):  # bubblewrap's own root and /dev are unsized tmpfs
-            command += ["--remount-ro", folder]
-        return [*command, "--chdir", "/box", "--", *inner]
-
-    def _rlimits(self) -> list[str]:
-        limits = self.limits
-        return [
-            f"--cpu={limits.cpu_seconds}",
-            f"--as={limits.memory << 20}",
-            f"--fsize={limits.file << 20}",
-            f"--nproc={limits.processes}",
-            f"--nofile={limits.open_files}",
-            "--core=0",
-        ]
+    command += [require("bwrap", "bubblewrap"), "--unshare-all", "--unshare-user", "--die-with-parent"]
+    command += ["--new-session", "--cap-drop", "ALL", "--clearenv", "--hostname", "sandbox"]
+    if not nested:
+        command += ["--disable-userns"]
+    for name, value in environment("/box").items():
+        command += ["--setenv", name, value]
+    command += ["--proc", "/proc", "--dev", "/dev"]
+    for path in readable_paths():
+        command += ["--ro-bind-try", path, path]
+    command += [*mounts, "--remount-ro", "/dev", "--remount-ro", "/"]  # unsized tmpfs of bubblewrap's own
+    return [*command, "--chdir", "/", "--", *inner]
 
 
-def account() -> int:
-    """The account number of this judge's kernels when it runs as root."""
-    return FIRST_UID + os.getpid() % 60_000
+def sized_folders(disk: int) -> list[str]:
+    """Arguments for the folders that can be written in; `disk` in MiB, each."""
+    return [
+        part
+        for folder in ("/dev/shm", "/tmp", "/box")
+        for part in ("--size", str(disk << 20), "--tmpfs", folder)
+    ]
 
 
 def require(tool: str, package: str) -> str:

@@ -1,21 +1,22 @@
-"""One notebook's kernel over the time of its judging: calls, proxies, restarts with replay."""
+"""One notebook's kernel over the time of its judging: cells, copies for the checks, restarts with replay."""
 
 from __future__ import annotations
 
-import contextlib
 import time
 from pathlib import Path
 from typing import Any, Protocol
 
 from labkit.probe import StudentError, finite_required
 
-from autograder.grade.kernel import CellResult, KernelLost, StudentKernel
-from autograder.grade.sandbox import Sandbox
+from autograder.grade.kernel import Branch, CellResult, Keeper, KernelLost, StudentKernel
+from autograder.grade.sandbox import Limits
 from autograder.grade.verdict import Outcome
 from labkit import values
 
 RESTARTS = 2
 """How often a kernel that died or hung is started again for one notebook."""
+PATIENCE = 2
+"""How often a function may hang or die before it is not called again."""
 
 
 class Lost(StudentError):
@@ -75,71 +76,54 @@ def read_answer(reply: str) -> Any:
 
 
 class Session:
-    """One notebook's kernel, restarted and replayed when it is lost."""
+    """One notebook's kernel, restarted and replayed when it is lost, and copied where a grade cell stands.
 
-    def __init__(self, sandbox: Sandbox, files: list[Path]) -> None:
-        self.sandbox = sandbox
-        self.files = files
-        self.deadline = time.monotonic() + sandbox.limits.notebook_seconds
+    All cells run first. `settle` then ends the kernel, and only after that are copies asked: no input of a
+    hidden test is in the sandbox while outputs are still taken from it.
+    """
+
+    def __init__(self, keeper: Keeper, limits: Limits, jobs: Path) -> None:
+        self.keeper = keeper
+        self.limits = limits
+        self.jobs = jobs
+        self.deadline = time.monotonic() + limits.notebook_seconds
         self.history: list[str] = []
         self.restarts = 0
-        self.lost_in: dict[str, Outcome] = {}
-        self.kernel_cpu = 0.0
-        self.cells_cpu = 0.0
-        self.stack = contextlib.ExitStack()
+        self.losses: dict[str, list[Outcome]] = {}
         self.kernel: StudentKernel | None = None
-
-    def close(self) -> None:
-        self._count_cpu()
-        self.stack.close()
-        self.kernel = None
 
     def run(self, source: str) -> CellResult:
         """Run a cell and remember it for a replay. Raises KernelLost; such a cell is not replayed."""
         kernel = self._alive()
         try:
-            result = kernel.run(source, self._seconds(self.sandbox.limits.cell_seconds))
+            result = kernel.run(source, self.seconds(self.limits.cell_seconds))
         except KernelLost:
             self._discard()
             raise
         self.history.append(source)
         return result
 
-    def call(self, name: str, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
-        """Call a function of the notebook. Raises Lost or StudentError."""
-        request = values.encode([name, args, kwargs], reference=reference_name)
-        if self.restarts >= RESTARTS and name in self.lost_in:
-            # the last restart is kept for functions that have not hung or died before
-            raise Lost(self.lost_in[name], "did not come back from an earlier check and is not called again")
+    def copy(self) -> Copy:
+        """The notebook as it is now, to be asked after `settle`."""
         try:
-            kernel = self._alive()
-            reply = kernel.call(request, self._seconds(self.sandbox.limits.check_seconds))
+            return Copy(self, self._alive().branch())
         except KernelLost as loss:
             if loss.outcome is Outcome.GRADER_FAULT:
                 raise GraderFault(str(loss)) from loss
-            if loss.outcome is not Outcome.FORBIDDEN:
-                self.lost_in[name] = loss.outcome
-                self._discard()
-            raise Lost(loss.outcome, str(loss)) from loss
-        return read_answer(reply)
+            return Copy(self, loss)
 
-    def define(self, source: str) -> None:
-        """Define a probe beside the student's code."""
-        try:
-            self._alive().run(source, self._seconds(self.sandbox.limits.check_seconds))
-        except KernelLost as loss:
-            self._discard()
-            raise Lost(loss.outcome, str(loss)) from loss
+    def settle(self) -> None:
+        """End the kernel; its copies stay."""
+        if self.kernel is not None:
+            self.kernel.end()
+            self.kernel = None
 
-    def seconds_left(self) -> float:
-        """Until the notebook's own limit."""
-        return self.deadline - time.monotonic()
-
-    def _seconds(self, limit: float) -> float:
-        left = self.seconds_left()
+    def seconds(self, limit: float) -> float:
+        """`limit`, or what is left of the notebook's own. Raises KernelLost when nothing is."""
+        left = self.deadline - time.monotonic()
         if left <= 0:
             raise KernelLost(
-                Outcome.TIMEOUT, f"the notebook took longer than {self.sandbox.limits.notebook_seconds} s"
+                Outcome.TIMEOUT, f"the notebook took longer than {self.limits.notebook_seconds} s"
             )
         return min(limit, left)
 
@@ -151,24 +135,54 @@ class Session:
                     Outcome.ERROR,
                     f"the notebook's process was lost {self.restarts} times; it is not started again",
                 )
-            self.kernel = self.stack.enter_context(StudentKernel(self.sandbox, self.files))
+            self.kernel = StudentKernel(self.keeper, self.jobs).__enter__()
             for source in self.history:
                 try:
-                    self.kernel.run(source, self._seconds(self.sandbox.limits.cell_seconds))
+                    self.kernel.run(source, self.seconds(self.limits.cell_seconds))
                 except KernelLost:
                     self._discard()
                     raise
         return self.kernel
 
     def _discard(self) -> None:
-        self._count_cpu()
-        self.stack.close()
-        self.stack = contextlib.ExitStack()
-        self.kernel = None
+        self.settle()
         self.restarts += 1
 
-    def _count_cpu(self) -> None:
-        if self.kernel is not None:
-            used = self.kernel.cpu_seconds()  # bubblewrap does not pass its child's usage on when it ends
-            self.kernel_cpu += used
-            self.cells_cpu += max(0.0, used - self.kernel.started_cpu)
+
+class Copy:
+    """The notebook at the point of one grade cell."""
+
+    def __init__(self, session: Session, branch: Branch | KernelLost) -> None:
+        self.session = session
+        self.branch = branch
+
+    def call(self, name: str, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
+        """Call a function of the notebook. Raises Lost or StudentError."""
+        request = values.encode([name, args, kwargs], reference=reference_name)
+        losses = self.session.losses.setdefault(name, [])
+        if len(losses) >= PATIENCE:
+            raise Lost(losses[0], "did not come back from earlier checks and is not called again")
+        try:
+            reply = self._branch().call(request, self.session.seconds(self.session.limits.check_seconds))
+        except KernelLost as loss:
+            if loss.outcome in (Outcome.TIMEOUT, Outcome.OUT_OF_MEMORY):
+                losses.append(loss.outcome)
+            raise Lost(loss.outcome, str(loss)) from loss
+        return read_answer(reply)
+
+    def define(self, source: str) -> None:
+        """Define a probe beside the student's code. Raises Lost."""
+        try:
+            self._branch().define(source, self.session.seconds(self.session.limits.check_seconds))
+        except KernelLost as loss:
+            raise Lost(loss.outcome, str(loss)) from loss
+
+    def close(self) -> None:
+        """Let the copy end."""
+        if isinstance(self.branch, Branch):
+            self.branch.close()
+
+    def _branch(self) -> Branch:
+        if isinstance(self.branch, KernelLost):
+            raise self.branch
+        return self.branch

@@ -132,7 +132,7 @@ ATTACKS: dict[str, tuple[str, Callable[[NotebookNode], NotebookNode], dict[str, 
         "replaces labkit's answering function",
         lambda nb: add_cell(
             replace_solution(nb, "scale_tensor", WRONG_SCALE),
-            "import labkit.probe\nlabkit.probe.answer = lambda request, names: 'AAAA'\n",
+            "import labkit.branch\nlabkit.branch.answer = lambda request, names: 'AAAA'\n",
             2,
         ),
         NOTHING,
