@@ -57,6 +57,19 @@ class MasterNotebook:
         """Points the judge can give; the written question is not among them."""
         return sum(cell.points for cell in self.cells if cell.kind == "grade")
 
+    @property
+    def version(self) -> str:
+        """A hash over what can change a grade of this notebook: its code, its tests and their points.
+
+        A corrected sentence leaves it as it is, and what another notebook of the lab changes does too.
+        """
+        code = [
+            [cell.id, cell.kind, cell.full, cell.points, cell.defines]
+            for cell in self.cells
+            if cell.cell_type == "code" and cell.kind != "written"
+        ]
+        return hashlib.sha256(json.dumps(code).encode()).hexdigest()
+
     def functions(self) -> list[str]:
         """Every name a student defines in this notebook, in order."""
         return [name for cell in self.cells for name in cell.defines]

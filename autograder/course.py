@@ -138,6 +138,16 @@ class Instance:
         return self.root / "verdicts"
 
     @property
+    def cache(self) -> Path:
+        """Verdicts by content."""
+        return self.root / "cache"
+
+    @property
+    def receipts(self) -> Path:
+        """One line for every grade that was written."""
+        return self.root / "receipts.jsonl"
+
+    @property
     def gradebook(self) -> Path:
         """The gradebook's file where `instance.toml` names no other database; ask `gradebook_url`."""
         return self.root / "gradebook.db"

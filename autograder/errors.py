@@ -5,6 +5,8 @@
     ├── BuildError              a source notebook breaks a rule; names file, cell and line
     ├── IntakeError             a hand-in cannot be read at all
     ├── SandboxError            the sandbox cannot be started here
+    ├── EngineError             the workers or their scheduler cannot be reached, or were lost
+    ├── ReceiptError            the chain of receipts is broken; says where
     ├── GradebookError          the gradebook is locked, read-only or does not know the lab
     ├── BackupError             a backup cannot be made, or cannot be trusted
     ├── RefusedError            a capstone hand-in is refused; says which file, which tensor and why
@@ -42,6 +44,14 @@ class IntakeError(CourseError):
 
 class SandboxError(CourseError):
     """The sandbox cannot be started on this machine."""
+
+
+class EngineError(CourseError):
+    """The workers that judge, or their scheduler, cannot be reached or were lost."""
+
+
+class ReceiptError(CourseError):
+    """The chain of receipts is broken, or does not say what the gradebook says."""
 
 
 class GradebookError(CourseError):

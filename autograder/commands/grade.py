@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
-from autograder.commands.screen import progress
+from autograder.commands.screen import console
 from autograder.course import Instance, instance, load_course
 from autograder.errors import CourseError
-from autograder.grade.course_grade import Graded, grade_lab, students_with
+from autograder.grade.course_grade import Graded, Standing, Watch, grade_lab
+from autograder.grade.engine import Engine
 
 INSTANCE = click.option(
     "--instance",
@@ -33,6 +46,20 @@ def known_lab(target: Instance, name: str) -> str:
     return name if target.bundle(name).is_file() else load_course().lab(name).id
 
 
+WORKERS = click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=None,
+    help="Processes that judge side by side; by default one for each core.",
+)
+SCHEDULER = click.option(
+    "--scheduler",
+    default="",
+    metavar="ADDRESS",
+    help="Judge on the workers of this Dask scheduler (tls://...).",
+)
+
+
 @click.command()
 @click.argument("lab")
 @click.option("--student", default=None, help="Grade this student only.")
@@ -43,26 +70,66 @@ def known_lab(target: Instance, name: str) -> str:
     is_flag=True,
     help="Run hand-ins without bubblewrap, where every hand-in is trusted.",
 )
+@WORKERS
+@SCHEDULER
 @INSTANCE
-def grade(lab: str, student: str | None, as_json: bool, unsafe: bool, root: Path | None) -> None:
-    """Judge the hand-ins of LAB into the gradebook."""
+def grade(
+    lab: str,
+    student: str | None,
+    as_json: bool,
+    unsafe: bool,
+    workers: int | None,
+    scheduler: str,
+    root: Path | None,
+) -> None:
+    """Judge the hand-ins of LAB into the gradebook.
+
+    What was judged before and has not changed is not judged again.
+    """
     target = chosen_instance(root)
     lab_id = known_lab(target, lab)
-    total = len(students_with(target, lab_id, student))
-    with progress() as bar:
-        task = bar.add_task("grading", total=total)
-
-        def before(name: str) -> None:
-            bar.update(task, description=f"grading {name}")
-            if bar.tasks[task].fields.get("started"):
-                bar.advance(task)
-            bar.update(task, started=True)
-
-        graded = grade_lab(target, lab_id, student, unsafe=unsafe, before=before)
+    with shown_progress() as watch:
+        graded = grade_lab(
+            target, lab_id, student, engine=chosen_engine(workers, scheduler), unsafe=unsafe, watch=watch
+        )
     if as_json:
         click.echo(json.dumps([item.to_dict() for item in graded]))
     else:
         Console(highlight=False).print(_table(graded))
+    require_stored(graded)
+
+
+def chosen_engine(workers: int | None, scheduler: str) -> Engine:
+    """The engine named on the command line; one worker for each core by default."""
+    return Engine(workers or len(os.sched_getaffinity(0)), scheduler)
+
+
+@contextlib.contextmanager
+def shown_progress() -> Iterator[Watch]:
+    """Show how far a run is: hand-ins written, notebooks judged, running, taken from the cache, failed."""
+    with Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+        console=console, transient=True,
+    ) as bar:  # fmt: skip
+        task = bar.add_task("grading", total=None)
+
+        def watch(standing: Standing) -> None:
+            parts = [f"{standing.judged} notebooks judged", f"{standing.running} running"]
+            parts += [f"{standing.cached} known"] if standing.cached else []
+            parts += [f"{standing.failed} failed"] if standing.failed else []
+            bar.update(
+                task,
+                total=standing.handins,
+                completed=standing.written,
+                description=f"grading ({', '.join(parts)})",
+            )
+
+        yield watch
+
+
+def require_stored(graded: list[Graded]) -> None:
+    """Raise CourseError when a hand-in could not be stored, with the reasons."""
     failed = [item for item in graded if item.failure]
     if failed:
         reasons = "\n".join(f"{item.student}: {item.failure[-800:]}" for item in failed)
@@ -78,13 +145,14 @@ def _table(graded: list[Graded]) -> Table:
             )
             score = f"{verdict.score:g}/{verdict.maximum:g}"
             table.add_row(item.student, verdict.notebook, score, f"{verdict.cpu_seconds:.1f}", lost)
+        known = ", as before" if item.unchanged else ""
         late = f", {item.seconds_late / 86400:.1f} days late" if item.seconds_late else ""
         table.add_row(
             item.student,
             "total (written questions by hand)",
             f"{item.score:g}/{item.maximum:g}",
             "",
-            late,
+            late + known,
             style="bold",
         )
     return table

@@ -15,7 +15,8 @@ from autograder.build.builder import build_lab
 from autograder.bundle import Bundle
 from autograder.course import Course, Instance, Lab
 from autograder.demo.scenarios import Scenario, scenarios
-from autograder.grade.course_grade import Graded, grade_lab
+from autograder.grade.course_grade import Graded, Standing, Watch, grade_lab
+from autograder.grade.engine import Engine
 from autograder.grade.intake import TIMESTAMP
 from autograder.grade.verdict import NotebookVerdict, Outcome
 from autograder.report.feedback import make_feedback
@@ -54,7 +55,8 @@ def run_semester(course: Course, lab: Lab, instance: Instance, say: Callable[[st
         say(f"{student.student} hands in: {student.story}")
         when = due + timedelta(days=student.days_late or -1)
         _hand_in(student, bundle, instance, when.strftime("%Y-%m-%d %H:%M:%S UTC"))
-    graded = grade_lab(instance, lab.id, limits=LIMITS, before=lambda name: say(f"grading {name}"))
+    say("grading, on two workers")
+    graded = grade_lab(instance, lab.id, limits=LIMITS, engine=Engine(workers=2), watch=_say_progress(say))
     say("writing feedback")
     make_feedback(instance, lab.id)
     rows = [
@@ -64,6 +66,19 @@ def run_semester(course: Course, lab: Lab, instance: Instance, say: Callable[[st
     ]
     (instance.root / "summary.json").write_text(json.dumps([asdict(row) for row in rows], indent=1), "utf-8")
     return rows
+
+
+def _say_progress(say: Callable[[str], None]) -> Watch:
+    """Say how far grading is whenever a hand-in was written."""
+    said = 0
+
+    def watch(standing: Standing) -> None:
+        nonlocal said
+        if standing.written > said:
+            said = standing.written
+            say(f"{standing.written} of {standing.handins} hand-ins graded")
+
+    return watch
 
 
 def _hand_in(student: Scenario, bundle: Bundle, instance: Instance, when: str) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import hmac
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,9 @@ from autograder.course import Instance
 from autograder.errors import CourseError
 from autograder.grade.rebuild import KIND, rebuild, submission_hash
 from autograder.grade.sandbox import Sandbox
-from autograder.grade.slot import JudgeFault, Slot
+from autograder.grade.slot import JudgeFault
 from autograder.grade.verdict import CellVerdict, NotebookVerdict, Outcome
+from autograder.grade.work import Fault, pack, unpack, work
 
 
 @dataclass(frozen=True)
@@ -34,19 +33,21 @@ class Grader:
         """The grader of an instance, with the instance's secret."""
         return cls(bundle, instance.secret.read_text().strip(), sandbox)
 
-    def judge(self, master: MasterNotebook, notebook: NotebookNode, files: list[Path]) -> NotebookVerdict:
-        """The verdict on a rebuilt notebook. A judge that fails twice makes it `not_gradable`.
+    def judge(self, master: MasterNotebook, job: dict[str, Any]) -> NotebookVerdict:
+        """The verdict on a job, from this process. One that cannot be judged twice becomes `not_gradable`.
 
         Raises CourseError when the judge fails on the released notebook too: then the machine or the
         lab is at fault, and no hand-in is scored.
         """
-        fault = ""
-        for _ in range(2):
-            try:
-                return self.run(master, notebook, files)
-            except JudgeFault as failure:
-                fault = str(failure)
-        self._require_healthy(master, fault)
+        result = self.attempt(job)
+        if isinstance(result, NotebookVerdict):
+            return result
+        control, _ = rebuild(master, {"cells": []})
+        if result.machine or isinstance(self.attempt(self.job(master, control, [])), Fault):
+            raise CourseError(
+                f"{self.bundle.lab}, {master.id}: the judge fails even on the released notebook, "
+                f"so nothing was scored.\n{result.text}"
+            )
         cells = [
             CellVerdict(
                 cell.grade_id or "",
@@ -58,16 +59,23 @@ class Grader:
             for cell in master.cells
             if cell.kind == "grade"
         ]
-        return NotebookVerdict(master.id, cells, fault=fault)
+        return NotebookVerdict(master.id, cells, fault=result.text)
 
-    def seed(self, notebook_id: str, submission: str) -> int:
-        """The seed of a hand-in's hidden inputs: repeatable for a regrade, unknown to students."""
-        message = f"{submission}|{notebook_id}|{self.bundle.version}".encode()
-        return int(hmac.new(self.secret.encode(), message, sha256).hexdigest()[:12], 16)
+    def attempt(self, job: dict[str, Any]) -> NotebookVerdict | Fault:
+        """Judge a job in this process."""
+        return unpack(work(pack(job, self.sandbox)))
 
     def run(self, master: MasterNotebook, notebook: NotebookNode, files: list[Path]) -> NotebookVerdict:
-        """One run of the judge in this process's slot. Raises JudgeFault."""
-        return own_slot(self.sandbox).judge(self.job(master, notebook, files))
+        """The verdict on a rebuilt notebook, from this process. Raises JudgeFault."""
+        result = self.attempt(self.job(master, notebook, files))
+        if isinstance(result, Fault):
+            raise JudgeFault(result.text)
+        return result
+
+    def seed(self, master: MasterNotebook, submission: str) -> int:
+        """The seed of a hand-in's hidden inputs: repeatable for a regrade, unknown to students."""
+        message = f"{submission}|{master.id}|{master.version}".encode()
+        return int(hmac.new(self.secret.encode(), message, sha256).hexdigest()[:12], 16)
 
     def job(self, master: MasterNotebook, notebook: NotebookNode, files: list[Path]) -> dict[str, Any]:
         """Everything a judge needs for one rebuilt notebook, in plain values; `files` by name with their bytes."""
@@ -76,7 +84,7 @@ class Grader:
         hashes = [f"{name}:{sha256(content).hexdigest()}" for name, content in handed_in.items()]
         return {
             "notebook": master.id,
-            "seed": self.seed(master.id, "|".join([submission_hash(notebook), *hashes])),
+            "seed": self.seed(master, "|".join([submission_hash(notebook), *hashes])),
             "limits": asdict(self.sandbox.limits),
             "files": handed_in,
             "cells": [
@@ -91,22 +99,3 @@ class Grader:
                 if cell.cell_type == "code" and cell.metadata[KIND] != "written"
             ],
         }
-
-    def _require_healthy(self, master: MasterNotebook, fault: str) -> None:
-        control, _ = rebuild(master, {"cells": []})
-        try:
-            self.run(master, control, [])
-        except JudgeFault as failure:
-            raise CourseError(
-                f"{self.bundle.lab}, {master.id}: the judge fails even on the released notebook, "
-                f"so nothing was scored.\n{fault}"
-            ) from failure
-
-
-@cache
-def own_slot(sandbox: Sandbox) -> Slot:
-    """This process's slot for a kind of sandbox, started when it is first needed and closed at exit."""
-    slot = Slot(sandbox)
-    slot.__enter__()
-    atexit.register(slot.__exit__)
-    return slot

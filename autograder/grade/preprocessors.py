@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import nbformat
 from nbformat import NotebookNode
+from nbgrader.api import MissingEntry
 from nbgrader.preprocessors import NbGraderPreprocessor, SaveAutoGrades
 from traitlets import Bool, Dict
 
-from autograder.bundle import read_bundle
+from autograder.bundle import Bundle, MasterNotebook, read_bundle
 from autograder.course import Instance
-from autograder.grade.intake import IntakeReport, take_in_place
+from autograder.grade.cache import VerdictCache
+from autograder.grade.fingerprint import environment, job_key
+from autograder.grade.intake import IntakeReport, digest, take_in_place
 from autograder.grade.job import Grader
-from autograder.grade.rebuild import KIND, rebuild
+from autograder.grade.rebuild import KIND, rebuild, submission_hash
+from autograder.grade.receipts import Receipt, Receipts
 from autograder.grade.sandbox import Limits, Sandbox
-from autograder.grade.verdict import NotebookVerdict, Outcome
+from autograder.grade.verdict import CellVerdict, NotebookVerdict, Outcome
+from autograder.gradebook import open_gradebook
 from autograder.report.neutral import neutral_markdown, neutral_outputs
 
 Resources = dict[str, Any]
@@ -64,8 +72,59 @@ class Rebuild(NbGraderPreprocessor):  # type: ignore[misc]
         return rebuilt, resources
 
 
+def handed_in_files(instance: Instance, bundle: Bundle, student: str) -> list[Path]:
+    """The extra files of a hand-in that are there."""
+    files = [instance.submitted / student / bundle.lab / name for name in bundle.extra_files]
+    return [file for file in files if file.is_file()]
+
+
+def handed_in_job(instance: Instance, grader: Grader, master: MasterNotebook, student: str) -> dict[str, Any]:
+    """The job of one notebook of a hand-in that has passed intake."""
+    file = instance.submitted / student / grader.bundle.lab / f"{master.id}.ipynb"
+    notebook, _ = rebuild(master, nbformat.read(file, as_version=4))
+    return grader.job(master, notebook, handed_in_files(instance, grader.bundle, student))
+
+
+def is_current(
+    instance: Instance,
+    bundle: Bundle,
+    student: str,
+    sandbox: Sandbox,
+    latest: dict[tuple[str, str, str], Receipt],
+) -> bool:
+    """Whether the gradebook already holds what grading this hand-in again would give.
+
+    Asked of the receipts, without reading the notebooks: the same files were handed in, against the same
+    tests, in the same environment.
+    """
+    folder = instance.submitted / student / bundle.lab
+    now = digest(folder)
+    handed_in = {master.id for master in bundle.notebooks if (folder / f"{master.id}.ipynb").is_file()}
+    for master in bundle.notebooks:
+        receipt = latest.get((bundle.lab, student, master.id))
+        if receipt is None:
+            if master.id in handed_in:
+                return False
+            continue
+        if receipt["handed_in"] != now or receipt["version"] != master.version or receipt["fault"]:
+            return False
+        if receipt["environment"] != environment() or receipt["limits"] != asdict(sandbox.limits):
+            return False
+        if not (instance.verdicts / bundle.lab / student / f"{master.id}.json").is_file():
+            return False
+    with open_gradebook(instance) as gradebook:
+        try:
+            gradebook.find_submission(bundle.lab, student)
+        except MissingEntry:
+            return False
+    return bool(handed_in) and (instance.autograded / student / bundle.lab).is_dir()
+
+
 class Judge(NbGraderPreprocessor):  # type: ignore[misc]
-    """Judges the rebuilt notebook and writes its outcome into the cells' outputs, where nbgrader reads grades."""
+    """Judges the rebuilt notebook and writes its outcome into the cells' outputs, where nbgrader reads grades.
+
+    A verdict that the cache holds is not judged again; `course grade` has it filled by many workers.
+    """
 
     unsafe_no_sandbox = Bool(
         False, help="Run hand-ins without bubblewrap; only where every hand-in is trusted."
@@ -76,17 +135,40 @@ class Judge(NbGraderPreprocessor):  # type: ignore[misc]
         instance, lab, student, notebook_id = _where(self, resources)
         bundle = read_bundle(instance.bundle(lab))
         master = bundle.notebook(notebook_id)
-        files = [instance.submitted / student / lab / name for name in bundle.extra_files]
-        grader = Grader.of(instance, bundle, Sandbox(Limits(**self.limits), self.unsafe_no_sandbox))
-        verdict = grader.judge(master, nb, [file for file in files if file.is_file()])
+        sandbox = Sandbox(Limits(**self.limits), self.unsafe_no_sandbox)
+        grader = Grader.of(instance, bundle, sandbox)
+        job = grader.job(master, nb, handed_in_files(instance, bundle, student))
+        cache, key = VerdictCache(instance.cache), job_key(job, sandbox)
+        verdict = cache.get(key)
+        judged = verdict is None
+        if verdict is None:
+            verdict = grader.judge(master, job)
+            if not verdict.fault:
+                cache.put(key, verdict)
         verdict.notes += nb.metadata.pop("course_notes", [])
         verdict.notes += self._intake_notes(instance, student, lab, notebook_id)
+        text = verdict.to_json()
         path = instance.verdicts / lab / student / f"{notebook_id}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(verdict.to_json(), "utf-8")
+        path.write_text(text, "utf-8")
         write_outcome(nb, verdict)
         resources["course"] = {
-            "not_gradable": {cell.grade_id for cell in verdict.cells if cell.outcome is Outcome.NOT_GRADABLE}
+            "not_gradable": {cell.grade_id for cell in verdict.cells if cell.outcome is Outcome.NOT_GRADABLE},
+            "receipt": {
+                "lab": lab,
+                "student": student,
+                "notebook": notebook_id,
+                "handed_in": digest(instance.submitted / student / lab),
+                "submission": submission_hash(nb),
+                "version": master.version,
+                "environment": environment(),
+                "limits": job["limits"],
+                "sandbox": verdict.sandbox,
+                "judged": judged,
+                "fault": bool(verdict.fault),
+                "verdict": sha256(text.encode()).hexdigest(),
+                "cells": [_receipt_of(cell) for cell in verdict.cells],
+            },
         }
         return nb, resources
 
@@ -102,7 +184,14 @@ class Judge(NbGraderPreprocessor):  # type: ignore[misc]
 
 
 class SaveJudgedGrades(SaveAutoGrades):  # type: ignore[misc]
-    """Writes scores into the gradebook; asks for a person only where an automatic score changed."""
+    """Writes scores into the gradebook, then the receipt; asks for a person only where an automatic score changed."""
+
+    def preprocess(self, nb: NotebookNode, resources: Resources) -> tuple[NotebookNode, Resources]:
+        instance, *_ = _where(self, resources)
+        nb, resources = super().preprocess(nb, resources)
+        # after the grade: killed between the two, the next run finds no receipt and writes both again
+        Receipts(instance.receipts).append(resources["course"]["receipt"])
+        return nb, resources
 
     def _add_score(self, cell: NotebookNode, resources: Resources) -> None:
         identity = (
@@ -120,6 +209,17 @@ class SaveJudgedGrades(SaveAutoGrades):  # type: ignore[misc]
         if identity[0] in resources["course"]["not_gradable"]:
             grade.needs_manual_grade = True
         self.gradebook.db.commit()
+
+
+def _receipt_of(cell: CellVerdict) -> dict[str, Any]:
+    checks = [[check.label, check.value, check.limit, check.passed] for check in cell.checks]
+    return {
+        "grade_id": cell.grade_id,
+        "outcome": cell.outcome,
+        "points": cell.points,
+        "maximum": cell.maximum,
+        "checks": checks,
+    }
 
 
 def write_outcome(notebook: NotebookNode, verdict: NotebookVerdict) -> None:

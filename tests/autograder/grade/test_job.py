@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import copy
+from typing import Any
 
 import nbformat
 import pytest
-from nbformat import NotebookNode
 
-from autograder.bundle import MasterNotebook
 from autograder.errors import CourseError
+from autograder.grade import engine
 from autograder.grade.course_grade import grade_lab
-from autograder.grade.job import Grader, JudgeFault
-from autograder.grade.rebuild import KIND, rebuild
+from autograder.grade.job import Grader
+from autograder.grade.rebuild import rebuild
 from autograder.grade.verdict import CellVerdict, NotebookVerdict, Outcome
+from autograder.grade.work import Fault
 from autograder.gradebook import open_gradebook
 from autograder.nbgrader_api import quiet
 from tests.conftest import MiniLab
@@ -23,21 +24,22 @@ def faulty(broken_for_everyone: bool) -> type[Grader]:
     """A grader whose judge fails on hand-ins that hold a solution, or on every notebook."""
 
     class Faulty(Grader):
-        def run(self, master: MasterNotebook, notebook: NotebookNode, files: list[Path]) -> NotebookVerdict:
+        def attempt(self, job: dict[str, Any]) -> NotebookVerdict | Fault:
             solved = any(
-                cell.metadata[KIND] == "solution" and "NotImplemented" not in cell.source
-                for cell in notebook.cells
+                cell["kind"] == "solution" and "NotImplemented" not in cell["source"] for cell in job["cells"]
             )
             if solved or broken_for_everyone:
-                raise JudgeFault("Traceback: the judge fell over")
-            return NotebookVerdict(master.id)
+                return Fault("Traceback: the judge fell over")
+            return NotebookVerdict(job["notebook"])
 
     return Faulty
 
 
 def test_two_faults_make_a_handin_not_gradable(mini: MiniLab) -> None:
     grader = faulty(False)(mini.bundle, "secret")
-    verdict = grader.judge(mini.master, rebuild(mini.master, mini.reference())[0], [])
+    verdict = grader.judge(
+        mini.master, grader.job(mini.master, rebuild(mini.master, mini.reference())[0], [])
+    )
     assert {cell.outcome for cell in verdict.cells} == {Outcome.NOT_GRADABLE} and verdict.score == 0
     assert verdict.notes == [] and verdict.fault == "Traceback: the judge fell over"
 
@@ -45,13 +47,16 @@ def test_two_faults_make_a_handin_not_gradable(mini: MiniLab) -> None:
 def test_nothing_is_scored_when_the_judge_fails_on_the_release_too(mini: MiniLab) -> None:
     grader = faulty(True)(mini.bundle, "secret")
     with pytest.raises(CourseError, match="fails even on the released notebook, so nothing was scored"):
-        grader.judge(mini.master, rebuild(mini.master, mini.reference())[0], [])
+        grader.judge(mini.master, grader.job(mini.master, rebuild(mini.master, mini.reference())[0], []))
 
 
 def test_a_handin_that_cannot_be_judged_waits_for_a_person(
     fresh_mini: MiniLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Grader, "run", faulty(False).run)
+    monkeypatch.setattr(Grader, "attempt", faulty(False).attempt)
+    monkeypatch.setattr(
+        engine, "work", lambda payload: b'{"fault": "the worker fell over", "machine": false}'
+    )
     folder = fresh_mini.instance.submitted / "ada" / fresh_mini.lab.id
     folder.mkdir(parents=True)
     nbformat.write(fresh_mini.reference(), folder / "01-Scale.ipynb")
@@ -62,15 +67,18 @@ def test_a_handin_that_cannot_be_judged_waits_for_a_person(
         assert grade.needs_manual_grade and grade.auto_score == 0
 
 
-def test_the_seed_depends_on_secret_handin_notebook_and_lab(mini: MiniLab) -> None:
-    grader = Grader(mini.bundle, "one")
+def test_the_seed_depends_on_secret_handin_and_the_notebooks_code(mini: MiniLab) -> None:
+    grader, master = Grader(mini.bundle, "one"), mini.master
+    prose, code = copy.deepcopy(master), copy.deepcopy(master)
+    object.__setattr__(next(cell for cell in prose.cells if cell.kind == "markdown"), "full", "better said")
+    object.__setattr__(next(cell for cell in code.cells if cell.kind == "grade"), "full", "assert True")
     seeds = {
-        grader.seed("01-Scale", "a"),
-        grader.seed("01-Scale", "b"),
-        grader.seed("02-Other", "a"),
-        Grader(mini.bundle, "two").seed("01-Scale", "a"),
+        grader.seed(master, "a"),
+        grader.seed(master, "b"),
+        grader.seed(code, "a"),
+        Grader(mini.bundle, "two").seed(master, "a"),
     }
-    assert len(seeds) == 4 and grader.seed("01-Scale", "a") in seeds
+    assert len(seeds) == 4 and grader.seed(prose, "a") == grader.seed(master, "a")
 
 
 def test_a_verdict_survives_its_way_through_json() -> None:

@@ -1,0 +1,84 @@
+"""Compare what the receipts say with what the gradebook holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+
+from nbgrader.api import Gradebook
+
+from autograder.course import Instance
+from autograder.errors import ReceiptError
+from autograder.grade.receipts import FIRST, Receipt, Receipts
+from autograder.gradebook import gradebook_exists, open_gradebook
+from autograder.nbgrader_api import quiet
+
+
+@dataclass(frozen=True)
+class Audit:
+    """`head` is the hash of the last receipt: who keeps it can prove later that nothing before it was changed."""
+
+    receipts: int
+    head: str
+    problems: list[str]
+
+
+def audit(instance: Instance, known_head: str = "") -> Audit:
+    """Check the chain, and that the gradebook and the stored verdicts say what the last receipts say.
+
+    `known_head` is a head that was kept earlier; it has to be in the chain.
+    """
+    try:
+        chain = list(Receipts(instance.receipts).read())
+    except ReceiptError as error:
+        return Audit(0, "", [str(error)])
+    problems = []
+    if known_head and known_head != FIRST and known_head not in {receipt["hash"] for receipt in chain}:
+        problems.append(f"{instance.receipts}: no receipt has the hash {known_head}: receipts were removed")
+    latest = {(item["lab"], item["student"], item["notebook"]): item for item in chain}
+    problems += _verdicts(instance, latest)
+    if gradebook_exists(instance):
+        with open_gradebook(instance) as gradebook, quiet():
+            problems += _scores(gradebook, latest)
+    return Audit(len(chain), chain[-1]["hash"] if chain else FIRST, problems)
+
+
+Latest = dict[tuple[str, str, str], Receipt]
+
+
+def _verdicts(instance: Instance, latest: Latest) -> Iterator[str]:
+    for (lab, student, notebook), receipt in sorted(latest.items()):
+        file = instance.verdicts / lab / student / f"{notebook}.json"
+        if not file.is_file():
+            yield f"{file} is missing; grading the hand-in again writes it"
+        elif sha256(file.read_bytes()).hexdigest() != receipt["verdict"]:
+            yield f"{file} is not the verdict of receipt {receipt['number']}"
+
+
+def _scores(gradebook: Gradebook, latest: Latest) -> Iterator[str]:
+    """Automatic scores that are not those of the last receipt; scores by hand are a person's and are left alone."""
+    seen = set()
+    for assignment in gradebook.assignments:
+        for submission in gradebook.assignment_submissions(assignment.name):
+            for notebook in submission.notebooks:
+                key = (assignment.name, submission.student_id, notebook.name)
+                scores = {
+                    grade.name: grade.auto_score for grade in notebook.grades if grade.cell_type == "code"
+                }
+                where = f"{key[1]}, {key[0]}, {key[2]}"
+                receipt = latest.get(key)
+                if receipt is None:
+                    if any(score is not None for score in scores.values()):
+                        yield f"{where}: scores without a receipt; they were not written by the judge"
+                    continue
+                seen.add(key)
+                for cell in receipt["cells"]:
+                    found = scores.get(cell["grade_id"])
+                    if found != cell["points"]:
+                        yield (
+                            f"{where}, {cell['grade_id']}: the gradebook says {found}, "
+                            f"receipt {receipt['number']} says {cell['points']:g}"
+                        )
+    for lab, student, notebook in sorted(set(latest) - seen):
+        yield f"{student}, {lab}, {notebook}: there is a receipt, but no grade in the gradebook"
