@@ -20,8 +20,9 @@ class VerdictCache:
 
     def get(self, key: str) -> NotebookVerdict | None:
         """The verdict stored under this key, or None. A file that cannot be read counts as none."""
+        file = self._file(key)
         try:
-            return NotebookVerdict.from_json(self._file(key).read_text("utf-8"))
+            return NotebookVerdict.from_json(file.read_text("utf-8"))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

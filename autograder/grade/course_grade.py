@@ -8,7 +8,10 @@ and writing a hand-in twice writes the same.
 
 from __future__ import annotations
 
+import contextlib
 import glob
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -198,7 +201,7 @@ class _Run:
         changed = {"unsafe_no_sandbox": self.sandbox.unsafe, "limits": _changed(self.sandbox.limits)}
         config = Config({"Judge": changed})
         try:
-            with one_writer(self.instance):
+            with one_writer(self.instance), _interrupted_later():
                 take_in_one(self.instance, name, self.lab_id)
                 failure = call_nbgrader(
                     self.instance, "autograde", self.lab_id, name, config=config, force=True, create=True
@@ -221,6 +224,28 @@ class _Run:
     def _running(self, count: int) -> None:
         self.standing.running = count
         self.watch(self.standing)
+
+
+@contextlib.contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """Hold Ctrl-C back until a hand-in is written; nbgrader takes it for a failure. A second one is not held."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+
+    def hold(*_: object) -> None:
+        held.append(signal.SIGINT)
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, hold)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held:
+        raise KeyboardInterrupt
 
 
 def read_back(instance: Instance, gradebook: Gradebook, student: str, lab_id: str, failure: str) -> Graded:

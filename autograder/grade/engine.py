@@ -21,7 +21,6 @@ from autograder.grade.sandbox import Sandbox
 from autograder.grade.verdict import NotebookVerdict
 from autograder.grade.work import Fault, pack, unpack, work
 
-CONNECT_SECONDS = 30
 AHEAD = 4
 """Jobs handed to the scheduler for each worker; the rest stays here, so that its memory does not grow."""
 ALLOWED_DEATHS = 3
@@ -37,6 +36,8 @@ class Engine:
 
     workers: int = 1
     scheduler: str = ""
+    patience: int = 30
+    """Seconds to wait for the scheduler's first word."""
 
     def run(
         self,
@@ -101,7 +102,11 @@ class Engine:
                 )
                 address = cluster.scheduler_address
             try:
-                client = Client(address, security=security, timeout=CONNECT_SECONDS, set_as_default=False)
+                client = Client(address, security=security, timeout=self.patience, set_as_default=False)
+            except TypeError as error:  # what Dask makes of tls:// without certificates
+                raise ConfigurationError(
+                    f"--scheduler {self.scheduler}: no certificates are configured for Dask (docs/cluster.md)"
+                ) from error
             except (OSError, TimeoutError, ValueError) as error:
                 raise EngineError(f"the scheduler {address} cannot be reached: {error}") from error
             yield stack.enter_context(client)

@@ -140,7 +140,6 @@ class Judge(NbGraderPreprocessor):  # type: ignore[misc]
         job = grader.job(master, nb, handed_in_files(instance, bundle, student))
         cache, key = VerdictCache(instance.cache), job_key(job, sandbox)
         verdict = cache.get(key)
-        judged = verdict is None
         if verdict is None:
             verdict = grader.judge(master, job)
             if not verdict.fault:
@@ -164,7 +163,7 @@ class Judge(NbGraderPreprocessor):  # type: ignore[misc]
                 "environment": environment(),
                 "limits": job["limits"],
                 "sandbox": verdict.sandbox,
-                "judged": judged,
+                "judged": verdict.judged,
                 "fault": bool(verdict.fault),
                 "verdict": sha256(text.encode()).hexdigest(),
                 "cells": [_receipt_of(cell) for cell in verdict.cells],

@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +251,7 @@ class Job:
         )
         verdict.cpu_seconds = round(judged + sum(spent), 3)
         verdict.cells_cpu_seconds = round(own + min(verdict.cells_cpu_seconds, judged), 3)
+        verdict.judged = datetime.now(UTC).isoformat(timespec="seconds")
         verdict.sandbox = self.slot.sandbox.describe(nested=self.slot.kernels.nested)
         return verdict
 

@@ -76,6 +76,8 @@ class NotebookVerdict:
     """CPU of the student's kernel while cells and checks ran, its start-up left out."""
     sandbox: str = ""
     """Which limits applied."""
+    judged: str = ""
+    """When the notebook was judged, UTC, ISO 8601; a cached verdict keeps its time."""
     notes: list[str] = field(default_factory=list)
     fault: str = ""
     """Why the judge itself failed, for staff only."""
