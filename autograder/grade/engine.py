@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import os
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -18,11 +20,14 @@ from typing import Any
 
 from autograder.errors import ConfigurationError, EngineError
 from autograder.grade.sandbox import Sandbox
+from autograder.grade.slot import FOLDER, sweep
 from autograder.grade.verdict import NotebookVerdict
 from autograder.grade.work import Fault, pack, unpack, work
 
 AHEAD = 4
 """Jobs handed to the scheduler for each worker; the rest stays here, so that its memory does not grow."""
+COUNT_SECONDS = 5.0
+"""Between two counts of the workers; on a cluster they come and go."""
 ALLOWED_DEATHS = 3
 """Workers that may die under one job before the job is given up."""
 
@@ -76,6 +81,7 @@ class Engine:
         }
         with contextlib.ExitStack() as stack:
             stack.enter_context(dask.config.set(settings))
+            stack.callback(sweep)  # a worker that is killed leaves its folder
             if self.scheduler:
                 if not self.scheduler.startswith("tls://"):
                     raise ConfigurationError(
@@ -83,9 +89,13 @@ class Engine:
                         "sent. Start it with --tls-ca-file, --tls-cert and --tls-key (docs/cluster.md)"
                     )
                 address, security = self.scheduler, Security(require_encryption=True)
+                if not security.tls_ca_file or not security.tls_client_cert:  # a Client takes a minute to fail
+                    raise ConfigurationError(
+                        f"--scheduler {self.scheduler}: no certificates are configured for Dask (docs/cluster.md)"
+                    )
             else:
                 security = Security.temporary()
-                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="course-cluster-"))
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=f"{FOLDER}-{os.getpid()}-"))
                 cluster = stack.enter_context(
                     LocalCluster(
                         n_workers=self.workers,
@@ -103,13 +113,16 @@ class Engine:
                 address = cluster.scheduler_address
             try:
                 client = Client(address, security=security, timeout=self.patience, set_as_default=False)
-            except TypeError as error:  # what Dask makes of tls:// without certificates
-                raise ConfigurationError(
-                    f"--scheduler {self.scheduler}: no certificates are configured for Dask (docs/cluster.md)"
-                ) from error
             except (OSError, TimeoutError, ValueError) as error:
                 raise EngineError(f"the scheduler {address} cannot be reached: {error}") from error
-            yield stack.enter_context(client)
+            stack.enter_context(client)
+            try:
+                client.wait_for_workers(1, timeout=self.patience)
+            except TimeoutError as error:
+                raise EngineError(
+                    f"the scheduler {address} has no workers: start some (docs/cluster.md)"
+                ) from error
+            yield client
 
 
 SERIAL = Engine()
@@ -128,9 +141,13 @@ def _distributed(
     waiting = iter(jobs)
     names: dict[str, str] = {}
     finished = as_completed(loop=client.loop)
-    room = AHEAD * max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
+    room, counted = 0, 0.0
 
     def hand_out() -> None:
+        nonlocal room, counted
+        if time.monotonic() > counted + COUNT_SECONDS:
+            room = AHEAD * max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
+            counted = time.monotonic()
         for key, job in waiting:
             future = client.submit(do, pack(job, sandbox), pure=False)
             names[future.key] = key
@@ -143,16 +160,26 @@ def _distributed(
     while names:
         future = next(finished)
         key = names.pop(future.key)
-        if future.status == "finished":
-            result = unpack(future.result())
-        elif client.status == "running" and future.status == "error":
-            result = Fault(f"its worker died or failed: {future.exception()!r:.500}")
-        else:
-            raise EngineError(
-                "the connection to the scheduler was lost. What was judged is kept: run the same command again"
-            )
-        yield key, result
+        yield key, _result(client, future)
         hand_out()
+
+
+def _result(client: Any, future: Any) -> NotebookVerdict | Fault:
+    """What came of a job that has ended. Its worker may have died since, with the result: then it is made again.
+
+    Raises EngineError when the scheduler is lost.
+    """
+    from distributed import CancelledError
+
+    try:
+        result = future.result()
+    except (Exception, CancelledError) as error:
+        if client.status == "running" and future.status == "error":
+            return Fault(f"its worker died or failed: {error!r:.500}")
+        raise EngineError(
+            "the connection to the scheduler was lost. What was judged is kept: run the same command again"
+        ) from error
+    return unpack(result)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -21,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 from jupyter_client.connect import write_connection_file
 
 from autograder.course import ROOT
@@ -59,6 +61,19 @@ class Kernel:
     started_cpu: float = 0.0
 
 
+def sweep() -> None:
+    """Remove folders of slots whose process was killed; it could not do so itself."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}-*-*"):
+        owner = re.fullmatch(rf"{FOLDER}-(\d+)-\w+", folder.name)
+        if owner and not psutil.pid_exists(int(owner[1])) and folder.stat().st_uid == os.geteuid():
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder; with rm, because a hand-in may nest folders deeper than Python can follow."""
+    subprocess.run(["rm", "-rf", "--", str(folder)], check=False)
+
+
 class Slot:
     """Judges one notebook at a time. Use as a context manager: leaving it removes every trace."""
 
@@ -67,10 +82,10 @@ class Slot:
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Slot:
+        sweep()
         with contextlib.ExitStack() as stack:
             folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}-{os.getpid()}-"))
-            # rm, because a hand-in may nest folders deeper than Python can follow
-            stack.callback(subprocess.run, ["rm", "-rf", "--", str(folder)], check=False)
+            stack.callback(_remove, folder)
             self.jobs = folder / "jobs"
             number = (os.getpid() * 8 + next(_numbers) % 8) % ACCOUNTS
             self.kernels = Template(self.sandbox, "kernel", self.jobs, number)
@@ -123,7 +138,7 @@ class Job:
     def __enter__(self) -> Job:
         with contextlib.ExitStack() as stack:
             self.folder.mkdir()
-            stack.callback(subprocess.run, ["rm", "-rf", "--", str(self.folder)], check=False)
+            stack.callback(_remove, self.folder)
             self.slot._give(self.folder, 0o710)
             (self.folder / "files").mkdir()
             for name, content in self.job.pop("files").items():

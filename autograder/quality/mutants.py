@@ -36,7 +36,10 @@ FOLDER = ROOT / "tests" / "mutants"
 
 @dataclass(frozen=True)
 class Mutant:
-    """A wrong solution as a patch of the reference: in the cell that defines `function`, `find` becomes `replace`."""
+    """A wrong solution as a patch of the reference: in the cell that defines `function`, `find` becomes `replace`.
+
+    `killed_by` is the beginning of the label of the check that must fail.
+    """
 
     name: str
     function: str
@@ -156,7 +159,7 @@ class Bench:
         failed = [check.label for check in verdict.checks if not check.passed] or [verdict.outcome.value]
         return (
             ""
-            if mutant.killed_by in failed
+            if any(label.startswith(mutant.killed_by) for label in failed)
             else f"killed by {failed[0]!r} ({verdict.message[:200]}), not by {mutant.killed_by!r}"
         )
 

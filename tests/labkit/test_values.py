@@ -166,3 +166,10 @@ def test_references_resolve_only_to_given_names() -> None:
     assert values.decode(encoded, names={"quantize": len}) == [len]
     with pytest.raises(values.NotAValue):
         values.decode(encoded)
+
+
+def test_a_number_beyond_every_float_is_refused() -> None:
+    tree = json.dumps({"float": "0x1p99999"}).encode()
+    message = base64.b64encode(len(tree).to_bytes(8, "little") + tree).decode()
+    with pytest.raises(values.NotAValue, match="OverflowError"):
+        values.decode(message)

@@ -73,7 +73,15 @@ def decode(message: str, *, names: Mapping[str, object] | None = None, finite: b
         return _Decoder(tensors, names, finite).value(tree, 0)
     except NotAValue:
         raise
-    except (ValueError, TypeError, KeyError, RecursionError, binascii.Error, AttributeError) as error:
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        RecursionError,
+        OverflowError,
+        binascii.Error,
+        AttributeError,
+    ) as error:
         raise NotAValue(f"the message is malformed ({type(error).__name__})") from error
 
 

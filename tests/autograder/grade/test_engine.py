@@ -29,6 +29,7 @@ from autograder.grade.course_grade import Standing, grade_lab
 from autograder.grade.engine import Engine
 from autograder.grade.receipts import Receipts
 from autograder.grade.sandbox import Sandbox
+from autograder.grade.slot import FOLDER
 from autograder.grade.work import Fault
 from autograder.quality.handins import replace_solution
 from tests.conftest import LIMITS, MiniLab
@@ -291,7 +292,12 @@ def test_two_commands_at_once_write_every_grade_whole(handed_in: MiniLab) -> Non
     assert errors == [] and audit(handed_in.instance).problems == []
 
 
-def test_no_folder_of_a_cluster_stays(handed_in: MiniLab) -> None:
-    before = set(Path(tempfile.gettempdir()).glob("course-cluster-*"))
+def test_no_folder_stays_not_even_of_a_killed_command(handed_in: MiniLab) -> None:
+    process = start_grading(handed_in)
+    left = f"{FOLDER}-{process.pid}-*"
+    assert list(Path(tempfile.gettempdir()).glob(left))
+    process.kill()
+    process.communicate()
     grade_lab(handed_in.instance, handed_in.lab.id, engine=Engine(workers=2))
-    assert set(Path(tempfile.gettempdir()).glob("course-cluster-*")) <= before
+    assert list(Path(tempfile.gettempdir()).glob(left)) == []
+    assert list(Path(tempfile.gettempdir()).glob(f"{FOLDER}-{os.getpid()}-*/dask-scratch-space")) == []

@@ -177,7 +177,10 @@ def test_a_file_of_the_hand_in_is_in_its_home(kernel: StudentKernel) -> None:
 
 
 def test_only_sized_folders_can_be_written(kernel: StudentKernel) -> None:
-    for place in ("/x", "/dev/x", "/etc/x", "/kernel/x", "/jobs/x"):
+    assert isinstance(kernel.keeper, Direct)
+    # an ordinary user's fresh kernel runs under that user's account, and nobody can seal its folder
+    sealed = kernel.keeper.job.slot.kernels.nested or os.geteuid() == 0
+    for place in ("/x", "/dev/x", "/etc/x", "/jobs/x", *(["/kernel/x"] if sealed else [])):
         result = kernel.run(f"open({place!r}, 'w')", 10)
         assert result.error is not None and result.error[0] in (
             "OSError",

@@ -30,8 +30,14 @@ Server.prototype.listen = function (port, ...rest) {
 
 
 def load_nni_nas() -> ModuleType:
-    """Return ``nni.nas`` with its ``experiment``, ``evaluator``, ``strategy`` and ``nn.pytorch``."""
-    with without_warning(RuntimeWarning, r".* is found to be not a nn\.Module"):
+    """Return ``nni.nas`` with its ``experiment``, ``evaluator``, ``strategy`` and ``nn.pytorch``.
+
+    Its layers are generated; where they cannot be kept beside the library, it generates them again, and says so.
+    """
+    with (
+        without_warning(RuntimeWarning, r".* is found to be not a nn\.Module"),
+        without_warning(UserWarning, r"Cannot write to .*_layers\.py"),
+    ):
         for part in ("nn.pytorch", "evaluator", "experiment", "strategy"):
             importlib.import_module(f"nni.nas.{part}")
     return importlib.import_module("nni.nas")
