@@ -23,7 +23,10 @@ from autograder.configuration import nbgrader_configuration
 from autograder.course import COURSE_ID, ROOT, Instance
 from autograder.database import advice, shown
 from autograder.errors import ConfigurationError, GradebookError
+from autograder.grade.audit import audit
 from autograder.grade.course_grade import Graded, grade_lab
+from autograder.grade.engine import Engine
+from autograder.grade.receipts import Receipts
 from autograder.gradebook import count_submissions, one_writer, open_gradebook, require_writable
 from autograder.nbgrader_api import quiet
 from autograder.quality.handins import released_notebook, replace_solution
@@ -360,3 +363,25 @@ def test_a_relative_sqlite_file_lies_in_the_instance(tmp_path: Path) -> None:
     instance = Instance(tmp_path)
     instance.settings_file.write_text('gradebook = "sqlite:///grades/book.db"\n', "utf-8")
     assert instance.gradebook_url == f"sqlite:///{tmp_path}/grades/book.db"
+
+
+def test_two_workers_and_a_killed_command_leave_every_grade_once(lab: MiniLab) -> None:
+    for number in range(4):
+        slow = f"import time; time.sleep(0.4)\ndef scale_tensor(x, factor): return torch.round(x * factor)  # {number}"
+        hand_in(lab, f"new{number}", replace_solution(lab.reference(), "scale_tensor", slow))
+    command = [sys.executable, "-m", "autograder", "grade", lab.lab.id, "--workers", "2", "--json"]
+    process = subprocess.Popen(
+        [*command, "--instance", str(lab.instance.root)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    before = len(list(Receipts(lab.instance.receipts).read()))
+    end = time.monotonic() + 90
+    while len(list(Receipts(lab.instance.receipts).read())) == before and process.poll() is None:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    graded = grade_lab(lab.instance, lab.lab.id, limits=FAST, engine=Engine(workers=2))
+    assert {item.student: item.score for item in graded if item.student.startswith("new")} == {
+        f"new{number}": 90.0 for number in range(4)
+    }
+    assert audit(lab.instance).problems == []
