@@ -433,6 +433,18 @@ checks.assert_raises(
     label="fewer bins than levels",
     hint="there is no candidate",
 )
+checks.assert_equal(
+    kl_threshold(torch.full((40,), 7.0), levels=8),
+    40,
+    "bins kept of a flat histogram",
+    hint="i runs from levels to the number of bins, both included: here only the whole range loses nothing",
+)
+checks.assert_equal(
+    kl_threshold(torch.cat([torch.full((16,), 7.0), torch.zeros(8)]), levels=8),
+    16,
+    "bins kept when several are equally good",
+    hint="the smallest i of equal KL",
+)
 ### END HIDDEN TESTS
 
 # %% [markdown]
@@ -751,6 +763,29 @@ checks.assert_equal(
 )
 for key, value in net.state_dict().items():
     checks.assert_equal(evidence["state"][key], value, f"original {key}", hint="convert a deep copy")
+net[3][0].weight.data[2] = 0.0
+for what, batches in (
+    ("inputs above 0", [{"input": 1 + torch.rand(9, 6, generator=generator)}]),
+    ("inputs of 0", [{"input": torch.zeros(9, 6)}]),
+):
+    evidence = static_conversion(quantize_static, net.state_dict(), batches, later, 8)
+    expected = expected_conversion(net, batches, FullRange, input_bits=8)
+    for name, layer in evidence["layers"].items():
+        wanted = expected.get_submodule(name)
+        checks.assert_close(
+            layer["scale"],
+            wanted.weight_scale,
+            f"weight scales of layer {name}, {what}",
+            rtol=1e-5,
+            hint="the scale of a row of zeros is 1",
+        )
+        checks.assert_close(
+            layer["input_scale"],
+            wanted.input_scale,
+            f"input scale of layer {name}, {what}",
+            rtol=1e-4,
+            hint="the range contains 0; the scale of an empty one is 1",
+        )
 ### END HIDDEN TESTS
 
 # %% [markdown]
