@@ -89,7 +89,8 @@ class Engine:
                         "sent. Start it with --tls-ca-file, --tls-cert and --tls-key (docs/cluster.md)"
                     )
                 address, security = self.scheduler, Security(require_encryption=True)
-                if not security.tls_ca_file or not security.tls_client_cert:  # a Client takes a minute to fail
+                # a Client without them takes a minute to fail
+                if not (security.tls_ca_file and security.tls_client_cert):
                     raise ConfigurationError(
                         f"--scheduler {self.scheduler}: no certificates are configured for Dask (docs/cluster.md)"
                     )

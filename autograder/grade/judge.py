@@ -23,6 +23,7 @@ from typing import Any
 
 from labkit.probe import NOT_A_VALUE, NOT_DEFINED, StudentError
 
+from autograder.grade import shown
 from autograder.grade.channel import receive, send
 from autograder.grade.kernel import MESSAGE_BYTES, Keeper, KernelLost
 from autograder.grade.sandbox import Limits
@@ -117,44 +118,59 @@ def grade_cell(
     namespace["probe"] = _prober(cell["source"], session)
     checks.clear()
     started = time.monotonic()
+    visible_checks: int | None = None
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            exec(compile(cell["source"], f"<{cell['id']}>", "exec"), namespace)
+            for part in shown.split(cell["source"]):
+                exec(compile(part, f"<{cell['id']}>", "exec"), namespace)
+                visible_checks = len(checks.recorded()) if visible_checks is None else visible_checks
     except Exception as error:
-        verdict.outcome, message = classify(error)
+        verdict.outcome, message = classify(error, hidden=visible_checks is not None)
         verdict.message = message[:1000]
         verdict.points = 0.0
     verdict.seconds = round(time.monotonic() - started, 3)
-    verdict.checks = [CheckReport(**asdict(check)) for check in checks.recorded()]
+    reports = [CheckReport(**asdict(check)) for check in checks.recorded()]
+    first_hidden = len(reports) if visible_checks is None else visible_checks
+    verdict.checks = reports[:first_hidden] + [
+        shown.of_hidden_check(check) for check in reports[first_hidden:]
+    ]
     return verdict
 
 
-def classify(error: Exception) -> tuple[Outcome, str]:
+def classify(error: Exception, *, hidden: bool = False) -> tuple[Outcome, str]:
     """The outcome an error of a grade cell stands for, and the message the student reads.
 
-    An error that is neither a failed check nor the student's own comes from a value of another form
-    than the check expects (a key that is missing, a shape that does not fit): with the reference
-    solution every check passes, which `course verify` proves.
+    `hidden` says that it arose after the visible part. An error that is neither a failed check nor the student's
+    own comes from a value of another form than the check expects (a key that is missing, a shape that does not
+    fit): with the reference solution every check passes, which `course verify` proves.
     """
     if isinstance(error, AssertionError):
-        return Outcome.FAIL, str(error) or "a check did not hold"
+        text = str(error) or "a check did not hold"
+        last = checks.recorded()[-1:]
+        if hidden and isinstance(error, checks.CheckFailed) and last:
+            text = text.replace(last[0].value, shown.of_hidden_value(last[0].value), 1)
+        return Outcome.FAIL, text
     if isinstance(error, KernelLost):
         return error.outcome, str(error)
     if isinstance(error, Lost):
-        return error.outcome, error.message
+        refused = hidden and error.outcome is Outcome.FORBIDDEN
+        return error.outcome, "what came back is not a plain value" if refused else error.message
     if isinstance(error, StudentError):
-        if _is_memory(error.kinds, error.message):
-            return Outcome.OUT_OF_MEMORY, f"{error}"[:500]
         if "NotImplementedError" in error.kinds and not error.message:
             return Outcome.ERROR, NOT_IMPLEMENTED
+        if _is_memory(error.kinds, error.message):
+            return Outcome.OUT_OF_MEMORY, "not enough memory" if hidden else f"{error}"[:500]
+        if hidden:
+            return shown.of_hidden_error(error)
         if error.kinds[:1] == [NOT_A_VALUE]:
             return Outcome.FORBIDDEN, error.message
         if error.kinds[:1] == [NOT_DEFINED]:
             return Outcome.ERROR, f"{error.message}: did the cell that defines it raise an error?"
         return Outcome.ERROR, f"your code raised {error}"
+    detail = "" if hidden else f": {str(error)[:200]}"  # the text of a KeyError is a key that came back
     return (
         Outcome.ERROR,
-        f"the value your code returned has another form than expected ({type(error).__name__}: {str(error)[:200]})",
+        f"the value your code returned has another form than expected ({type(error).__name__}{detail})",
     )
 
 

@@ -25,6 +25,7 @@ DENIED = [
     "init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load", "reboot",
     "settimeofday", "clock_settime", "clock_adjtime", "adjtimex", "sethostname", "setdomainname",
     "iopl", "ioperm", "modify_ldt", "vhangup", "syslog", "lookup_dcookie", "nfsservctl", "mknod", "mknodat",
+    "personality",
 ]  # fmt: skip
 """Names of system calls; one that this machine's library does not know is left out."""
 SOCKET_FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)

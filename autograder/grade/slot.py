@@ -129,7 +129,8 @@ class Job:
 
     def __init__(self, slot: Slot, job: dict[str, Any]) -> None:
         self.slot = slot
-        self.job = job
+        self.files: dict[str, bytes] = job["files"]
+        self.job = {name: value for name, value in job.items() if name != "files"}
         self.limits = slot.sandbox.limits
         self.name = f"j{secrets.token_hex(8)}"
         self.folder = slot.jobs / self.name
@@ -141,7 +142,7 @@ class Job:
             stack.callback(_remove, self.folder)
             self.slot._give(self.folder, 0o710)
             (self.folder / "files").mkdir()
-            for name, content in self.job.pop("files").items():
+            for name, content in self.files.items():
                 (self.folder / "files" / name).write_bytes(content)
             self.talk, theirs = socket.socketpair()
             stack.callback(self.talk.close)

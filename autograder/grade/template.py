@@ -198,7 +198,7 @@ def _supervise(job: Job, control: socket.socket) -> None:
                     )
                     _drop_rights(job)
                 control.send(b"sealed")
-            if order == b"end":
+            if order == b"end" and ended in waiting:
                 os.kill(worker, signal.SIGKILL)
         _reap(worker)
         if ended in ready:

@@ -30,7 +30,7 @@ def branch(address: str, namespace: dict[str, Any]) -> int:
         return copy
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _fall_silent()
+        _alone()
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as judge:
             judge.connect(address)
             serve(judge, namespace)
@@ -68,11 +68,14 @@ def _read(judge: socket.socket, size: int) -> bytes:
     return bytes(content)
 
 
-def _fall_silent() -> None:
-    """Drop what is printed or displayed from here on: the threads that would send it were not copied."""
+def _alone() -> None:
+    """Drop what is printed or displayed from here on, and use one thread: other threads were not copied."""
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
+    if "torch" in sys.modules:
+        # OpenMP's threads were not copied either: work for more than one would wait for ever
+        sys.modules["torch"].set_num_threads(1)
     if "ipykernel.iostream" in sys.modules:
         iostream = sys.modules["ipykernel.iostream"]
         iostream.OutStream.write = lambda self, text: len(text)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import nbformat
 import pytest
 
 from autograder.errors import CourseError
-from autograder.grade import engine
 from autograder.grade.course_grade import grade_lab
+from autograder.grade.engine import Engine
 from autograder.grade.job import Grader
 from autograder.grade.rebuild import rebuild
 from autograder.grade.verdict import CellVerdict, NotebookVerdict, Outcome
@@ -33,6 +34,14 @@ def faulty(broken_for_everyone: bool) -> type[Grader]:
             return NotebookVerdict(job["notebook"])
 
     return Faulty
+
+
+class NoWorker(Engine):
+    """An engine whose worker fails on every job."""
+
+    def run(self, jobs: Iterable[tuple[str, Any]], *_: Any) -> Iterator[tuple[str, Fault]]:
+        for key, _job in jobs:
+            yield key, Fault("the worker fell over")
 
 
 def test_two_faults_make_a_handin_not_gradable(mini: MiniLab) -> None:
@@ -60,7 +69,7 @@ def test_a_handin_that_cannot_be_judged_waits_for_a_person(
     folder = fresh_mini.instance.submitted / "ada" / fresh_mini.lab.id
     folder.mkdir(parents=True)
     nbformat.write(fresh_mini.reference(), folder / "01-Scale.ipynb")
-    (graded,) = grade_lab(fresh_mini.instance, fresh_mini.lab.id)
+    (graded,) = grade_lab(fresh_mini.instance, fresh_mini.lab.id, engine=NoWorker())
     assert graded.score == 0 and graded.failure == ""
     with open_gradebook(fresh_mini.instance) as gradebook, quiet():
         grade = gradebook.find_grade("test_largest", "01-Scale", fresh_mini.lab.id, "ada")
