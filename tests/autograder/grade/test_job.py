@@ -63,9 +63,6 @@ def test_a_handin_that_cannot_be_judged_waits_for_a_person(
     fresh_mini: MiniLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Grader, "attempt", faulty(False).attempt)
-    monkeypatch.setattr(
-        engine, "work", lambda payload: b'{"fault": "the worker fell over", "machine": false}'
-    )
     folder = fresh_mini.instance.submitted / "ada" / fresh_mini.lab.id
     folder.mkdir(parents=True)
     nbformat.write(fresh_mini.reference(), folder / "01-Scale.ipynb")
