@@ -38,8 +38,8 @@ format: setup-tests  ## rewrite the code in the project's format
 build: setup  ## build the release from the source (LAB=... for one lab)
 	@$(COURSE) build $(LAB)
 
-bench: setup  ## grade eight hand-ins beside plain nbgrader and print the ratios
-	@$(COURSE) bench grade
+bench: setup  ## grade 40 hand-ins beside plain nbgrader, an hour or more (ARGS=... passes options)
+	@$(COURSE) bench grade $(ARGS)
 
 results: setup  ## measure what the course promises and write docs/results.md and .html (ARGS=... passes options)
 	@$(COURSE) results $(ARGS)

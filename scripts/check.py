@@ -9,7 +9,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv-staff" / "bin"
-CODE = ["autograder", "hub_config", "labkit/src", "reference_impl", "heldout", "source", "scripts", "tests"]
+CODE = [
+    "autograder",
+    "examples",
+    "hub_config",
+    "labkit/src",
+    "reference_impl",
+    "heldout",
+    "source",
+    "scripts",
+    "tests",
+]
 
 STEPS: list[tuple[str, list[str]]] = [
     ("lint", [str(BIN / "ruff"), "check", *CODE]),

@@ -227,7 +227,9 @@ def set_up_staff(python: str, students: Path, *, tests: bool) -> None:
             pip(folder, "--use-pep517", "-r", str(lock), what=f"{name} tools")
             stamp.set(name, digest(lock))
     script = folder / "bin" / "course"
-    script.write_text(f"#!{folder / 'bin' / 'python'}\nfrom autograder.cli import main\n\nmain()\n")
+    # guarded, because each worker process of a grading run imports its parent's script
+    body = 'from autograder.cli import main\n\nif __name__ == "__main__":\n    main()\n'
+    script.write_text(f"#!{folder / 'bin' / 'python'}\n{body}")
     script.chmod(0o755)
 
 

@@ -28,6 +28,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 NAMESPACES = 0x10000000 | 0x20000 | 0x20000000 | 0x8000000 | 0x40000000 | 0x4000000
@@ -50,6 +51,10 @@ def main() -> None:
     settings = json.loads(sys.argv[1])
     sys.path[:0] = settings["path"]
     for name in settings["imports"]:
+        importlib.import_module(name)
+    if len(list(Path("/proc/self/task").iterdir())) > 1:
+        raise RuntimeError("an import has started a thread, which would be missing in every fork")
+    for name in settings["fork_safe"]:
         importlib.import_module(name)
     requests = socket.socket(fileno=0)
     requests.send(b"ready")

@@ -39,17 +39,22 @@ START_SECONDS = 120.0
 """For the imports of a template, on a machine that is busy."""
 FORK_SECONDS = 30.0
 END_SECONDS = 15.0
+COMMON = [
+    "torch", "transformers.modeling_utils", "scipy.optimize", "matplotlib.pyplot",
+    "transformers.models.bert.modeling_bert", "transformers.models.gpt2.modeling_gpt2",
+    "transformers.models.llama.modeling_llama", "transformers.models.mistral.modeling_mistral",
+    "transformers.models.vit.modeling_vit",
+    "labkit.branch", "labkit.checks", "labkit.data", "labkit.evaluation", "labkit.layers", "labkit.ops",
+    "labkit.plots", "labkit.training", "labkit.zoo.tiny",
+]  # fmt: skip
 IMPORTS = {
-    "kernel": [
-        "torch",
-        "transformers",
-        "matplotlib_inline.backend_inline",
-        "ipykernel.kernelapp",
-        "labkit.branch",
-    ],
-    "judge": ["torch", "transformers", "autograder.grade.judge", "heldout"],
+    "kernel": [*COMMON, "matplotlib_inline.backend_inline", "ipykernel.kernelapp"],
+    "judge": [*COMMON, "autograder.grade.judge", "heldout"],
 }
-"""What a template has imported before it forks."""
+"""What a template has imported before it forks: what most notebooks use. Nothing here may start a thread, which a
+fork would not copy; onnxruntime does, so it is left to the notebooks."""
+FORK_SAFE = ["datasets"]
+"""Imported last, because Arrow, under it, starts threads; it makes them anew in a fork."""
 MOUNTED = {"kernel": "/kernel", "judge": "/job"}
 """Where a process sees its folder."""
 
@@ -252,6 +257,7 @@ class Template:
             "nested": self.nested,
             "path": [room] if self.role == "judge" else [],
             "imports": IMPORTS[self.role],
+            "fork_safe": FORK_SAFE,
             "seccomp": seccomp.program().hex(),
         }
         inner = [str(student_environment() / "bin" / "python"), "-I", program, json.dumps(settings)]

@@ -1,0 +1,77 @@
+"""examples/kubernetes_grading.yaml as far as it can be checked without a cluster: its parts fit together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from distributed.cli import dask_scheduler, dask_worker
+
+from autograder.course import ROOT
+
+FILE = ROOT / "examples" / "kubernetes_grading.yaml"
+FILES = {
+    "--tls-ca-file": "/certificates/ca.pem",
+    "--tls-cert": "/certificates/cert.pem",
+    "--tls-key": "/certificates/key.pem",
+}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> dict[str, Any]:
+    """The one resource of the file."""
+    (resource,) = yaml.safe_load_all(FILE.read_text("utf-8"))
+    assert (resource["apiVersion"], resource["kind"]) == ("kubernetes.dask.org/v1", "DaskCluster")
+    found: dict[str, Any] = resource
+    return found
+
+
+def container(cluster: dict[str, Any], part: str) -> dict[str, Any]:
+    """The one container of a part."""
+    (found,) = cluster["spec"][part]["spec"]["containers"]
+    assert found["name"] == part
+    return dict(found)
+
+
+@pytest.mark.parametrize("part", ["scheduler", "worker"])
+def test_each_part_is_given_the_certificates(cluster: dict[str, Any], part: str) -> None:
+    found = container(cluster, part)
+    arguments = found["args"]
+    assert {name: arguments[arguments.index(name) + 1] for name in FILES} == FILES
+    (mount,) = [mount for mount in found["volumeMounts"] if mount["mountPath"] == "/certificates"]
+    assert mount["readOnly"]
+    pod = cluster["spec"][part]["spec"]
+    (volume,) = [volume for volume in pod["volumes"] if volume["name"] == mount["name"]]
+    assert volume["secret"] == {"secretName": "grading-certificates", "defaultMode": 0o440}
+    assert pod["securityContext"]["fsGroup"] == found["securityContext"]["runAsGroup"]
+    assert found["securityContext"]["runAsNonRoot"]
+
+
+@pytest.mark.parametrize("part", ["scheduler", "worker"])
+def test_dask_knows_every_option(cluster: dict[str, Any], part: str) -> None:
+    program, name, *arguments = container(cluster, part)["args"]
+    assert (program, name) == ("/srv/course/.venv-staff/bin/dask", part)
+    known = {"scheduler": dask_scheduler.main, "worker": dask_worker.main}[part]
+    # the certificates are not here: click says so, after it has accepted the names of all options
+    done = CliRunner().invoke(known, arguments)
+    assert done.exit_code == 2 and "'/certificates/ca.pem' does not exist" in done.output
+
+
+def test_the_worker_finds_the_scheduler_with_encryption(cluster: dict[str, Any]) -> None:
+    variables = {item["name"]: item["value"] for item in container(cluster, "worker")["env"]}
+    name = cluster["metadata"]["name"]
+    assert variables["DASK_SCHEDULER_ADDRESS"] == f"tls://{name}-scheduler:8786"
+    service = cluster["spec"]["scheduler"]["service"]
+    assert service["selector"]["dask.org/cluster-name"] == name
+    offered = {port["name"]: port["containerPort"] for port in container(cluster, "scheduler")["ports"]}
+    assert {port["targetPort"]: port["port"] for port in service["ports"]} == offered
+    assert offered["tcp-comm"] == 8786
+
+
+def test_the_worker_may_make_namespaces_and_the_scheduler_nothing(cluster: dict[str, Any]) -> None:
+    assert container(cluster, "worker")["securityContext"]["privileged"]
+    scheduler = container(cluster, "scheduler")["securityContext"]
+    assert scheduler["capabilities"] == {"drop": ["ALL"]} and not scheduler["allowPrivilegeEscalation"]
+    assert scheduler["seccompProfile"] == {"type": "RuntimeDefault"}
