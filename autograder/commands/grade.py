@@ -61,7 +61,7 @@ SCHEDULER = click.option(
 
 
 @click.command()
-@click.argument("lab")
+@click.argument("labs", nargs=-1, required=True, metavar="LAB...")
 @click.option("--student", default=None, help="Grade this student only.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list instead of a table.")
 @click.option(
@@ -74,7 +74,7 @@ SCHEDULER = click.option(
 @SCHEDULER
 @INSTANCE
 def grade(
-    lab: str,
+    labs: tuple[str, ...],
     student: str | None,
     as_json: bool,
     unsafe: bool,
@@ -82,16 +82,16 @@ def grade(
     scheduler: str,
     root: Path | None,
 ) -> None:
-    """Judge the hand-ins of LAB into the gradebook.
+    """Judge the hand-ins of one LAB or several into the gradebook.
 
     What was judged before and has not changed is not judged again.
     """
     target = chosen_instance(root)
-    lab_id = known_lab(target, lab)
-    with shown_progress() as watch:
-        graded = grade_lab(
-            target, lab_id, student, engine=chosen_engine(workers, scheduler), unsafe=unsafe, watch=watch
-        )
+    lab_ids = [known_lab(target, lab) for lab in labs]
+    graded: list[Graded] = []
+    with chosen_engine(workers, scheduler) as engine, shown_progress() as watch:
+        for lab_id in lab_ids:
+            graded += grade_lab(target, lab_id, student, engine=engine, unsafe=unsafe, watch=watch)
     if as_json:
         click.echo(json.dumps([item.to_dict() for item in graded]))
     else:

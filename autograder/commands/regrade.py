@@ -47,10 +47,8 @@ def regrade(
     Scores and comments that a person gave stay. A person is asked again only where an automatic score changed.
     """
     target = chosen_instance(root)
-    with shown_progress() as watch:
-        graded, changes = regrade_lab(
-            target, known_lab(target, lab), student, chosen_engine(workers, scheduler), watch, again=again
-        )
+    with chosen_engine(workers, scheduler) as engine, shown_progress() as watch:
+        graded, changes = regrade_lab(target, known_lab(target, lab), student, engine, watch, again=again)
     if as_json:
         click.echo(json.dumps([asdict(change) for change in changes]))
     else:

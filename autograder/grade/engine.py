@@ -15,7 +15,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from autograder.errors import ConfigurationError, EngineError
@@ -32,7 +32,7 @@ ALLOWED_DEATHS = 3
 """Workers that may die under one job before the job is given up."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Engine:
     """Where jobs run: `workers` processes of this machine, or the cluster whose scheduler is at `scheduler`.
 
@@ -43,6 +43,18 @@ class Engine:
     scheduler: str = ""
     patience: int = 30
     """Seconds to wait for the scheduler's first word."""
+    _kept: contextlib.ExitStack | None = field(default=None, init=False, repr=False)
+    _client: Any = field(default=None, init=False, repr=False)
+
+    def __enter__(self) -> Engine:
+        """Keep the workers from one `run` to the next; they start when there is something to judge."""
+        self._kept = contextlib.ExitStack()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        kept, self._kept, self._client = self._kept, None, None
+        if kept is not None:
+            kept.close()
 
     def run(
         self,
@@ -67,11 +79,17 @@ class Engine:
                 yield key, unpack(do(pack(job, sandbox)))
             running(0)
             return
-        with _quiet(), self._client() as client:
+        with contextlib.ExitStack() as once:
+            client = self._client
+            if client is None:
+                stack = self._kept or once
+                stack.enter_context(_quiet())
+                client = stack.enter_context(self._connected())
+                self._client = client if self._kept else None
             yield from _distributed(client, jobs, sandbox, running, do)
 
     @contextlib.contextmanager
-    def _client(self) -> Iterator[Any]:
+    def _connected(self) -> Iterator[Any]:
         import dask
         from distributed import Client, LocalCluster, Security
 

@@ -26,6 +26,7 @@ from labkit.probe import NOT_A_VALUE, NOT_DEFINED, StudentError
 from autograder.grade import shown
 from autograder.grade.channel import receive, send
 from autograder.grade.kernel import MESSAGE_BYTES, Keeper, KernelLost
+from autograder.grade.relevant import relevant_parts
 from autograder.grade.sandbox import Limits
 from autograder.grade.session import Calls, Copy, GraderFault, Lost, Proxy, Session
 from autograder.grade.verdict import CellVerdict, CheckReport, NotebookVerdict, Outcome, RunReport
@@ -68,6 +69,11 @@ def judge_notebook(job: dict[str, Any], keeper: Keeper, jobs: Path) -> NotebookV
     functions: list[str] = []
     waiting: list[tuple[dict[str, Any], Copy, dict[str, Any], list[str]]] = []
     size = 0
+    sources = {
+        kind: [cell["source"] for cell in job["cells"] if cell["kind"] == kind]
+        for kind in ("shared", "grade")
+    }
+    parts = iter(relevant_parts(sources["shared"], sources["grade"]))
     for cell in job["cells"]:
         if cell["kind"] == "grade":
             waiting.append((cell, session.copy(), dict(trusted), list(functions)))
@@ -79,7 +85,7 @@ def judge_notebook(job: dict[str, Any], keeper: Keeper, jobs: Path) -> NotebookV
         verdict.runs.append(run)
         if cell["kind"] == "shared":
             with contextlib.redirect_stdout(io.StringIO()):
-                exec(compile(cell["source"], f"<{cell['id']}>", "exec"), trusted)
+                exec(compile(next(parts), f"<{cell['id']}>", "exec"), trusted)
         functions += cell["defines"]
     session.settle()
     started = time.process_time()

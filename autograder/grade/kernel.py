@@ -25,6 +25,8 @@ from autograder.grade.verdict import Outcome
 
 START_SECONDS = 60.0
 BRANCH_SECONDS = 20.0
+ACCEPT_SECONDS = 5.0
+"""For a copy that was made to connect."""
 REPLY_BYTES = 96 << 20
 OUTPUT_BYTES = 8 << 20
 """Largest single output message; a larger one drops the connection, which then reopens."""
@@ -164,13 +166,17 @@ class StudentKernel:
             return CellResult((name, text), outputs)
         return CellResult(None, outputs)
 
-    def branch(self) -> Branch:
+    def branch(self, seconds: float = BRANCH_SECONDS) -> Branch:
         """Have the kernel copied as it is now. Raises KernelLost."""
         call = (
             f"__import__('labkit.branch', fromlist=['branch']).branch('{self.inside}/{BRANCHES}', globals())"
         )
-        self._execute("", {"r": call}, BRANCH_SECONDS, silent=True)
-        self.branches.settimeout(BRANCH_SECONDS)
+        reply, _ = self._execute("", {"r": call}, seconds, silent=True)
+        said = reply.get("user_expressions")
+        copied = said.get("r") if isinstance(said, dict) else None
+        if not isinstance(copied, dict) or copied.get("status") != "ok":
+            raise KernelLost(Outcome.ERROR, "the notebook's process could not be copied for a check")
+        self.branches.settimeout(min(seconds, ACCEPT_SECONDS))
         try:
             return Branch(self.branches.accept()[0])
         except OSError as error:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from labkit.probe import StudentError, finite_required
 
-from autograder.grade.kernel import Branch, CellResult, Keeper, KernelLost, StudentKernel
+from autograder.grade.kernel import BRANCH_SECONDS, Branch, CellResult, Keeper, KernelLost, StudentKernel
 from autograder.grade.sandbox import Limits
 from autograder.grade.verdict import Outcome
 from labkit import values
@@ -106,7 +106,7 @@ class Session:
     def copy(self) -> Copy:
         """The notebook as it is now, to be asked after `settle`."""
         try:
-            return Copy(self, self._alive().branch())
+            return Copy(self, self._alive().branch(self.seconds(BRANCH_SECONDS)))
         except KernelLost as loss:
             if loss.outcome is Outcome.GRADER_FAULT:
                 raise GraderFault(str(loss)) from loss

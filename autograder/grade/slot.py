@@ -103,7 +103,10 @@ class Slot:
         self._stack.close()
 
     def judge(self, job: dict[str, Any]) -> NotebookVerdict:
-        """The verdict on one job (see `autograder.grade.job`). Raises JudgeFault."""
+        """The verdict on one job (see `autograder.grade.job`).
+
+        Raises JudgeFault when this job fails, SandboxFault or SandboxError when none could be judged here.
+        """
         with Job(self, job) as running:
             return running.verdict()
 
@@ -147,12 +150,8 @@ class Job:
             self.talk, theirs = socket.socketpair()
             stack.callback(self.talk.close)
             place = Place(self.name)
-            try:
+            with theirs:
                 self.judge = self.slot.judges.fork(place, JUDGE, JUDGE_RLIMITS, theirs)
-            except SandboxFault as fault:
-                raise JudgeFault(str(fault)) from fault
-            finally:
-                theirs.close()
             stack.callback(self._close)
             self._stack = stack.pop_all()
         return self

@@ -19,6 +19,7 @@ from autograder.grade.fingerprint import environment
 from autograder.grade.sandbox import Limits, Sandbox
 from autograder.grade.slot import JudgeFault, Slot
 from autograder.grade.verdict import NotebookVerdict
+from autograder.grade.warm import SandboxFault
 
 TRIES = 2
 """How often a job is judged before its fault is believed."""
@@ -59,7 +60,7 @@ def work(payload: bytes) -> bytes:
                 return json.dumps({"verdict": own_slot(sandbox).judge(job).to_json()}).encode()
             except JudgeFault as error:
                 fault = str(error)
-            except CourseError as error:
+            except (CourseError, SandboxFault) as error:
                 return json.dumps({"fault": str(error), "machine": True}).encode()
     return json.dumps({"fault": fault, "machine": False}).encode()
 

@@ -1,9 +1,9 @@
 """Measure the grader against plain nbgrader in one run, on the same hand-ins and the same machine.
 
 A hand-in is one notebook of one student with the reference in it, and a comment that makes it unlike the
-others, because the cache judges the same content once. It is graded as a person does it, by `course grade`
-for one lab after another: with two workers, in a fresh instance with one, again with nothing changed; then by
-stock `nbgrader autograde`, with one thread and with as many as it likes.
+others, because the cache judges the same content once. It is graded as a person does it, by one `course grade`
+for all labs: with two workers, in a fresh instance with one, again with nothing changed; then by stock
+`nbgrader autograde`, lab after lab, with one thread and with as many as it likes.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class GradeBench:
 
 @dataclass
 class _Run:
-    """What `course grade` took for all labs, one after another."""
+    """What one `course grade` took for all labs."""
 
     seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -116,7 +116,7 @@ def bench_grade(
     """
     notebooks = notebooks[:count]
     labs = list({lab.id: lab for lab, _ in notebooks}.values())
-    steps = _Steps(say, 6 * len(labs) + 1)
+    steps = _Steps(say, 3 * len(labs) + 4)
     with tempfile.TemporaryDirectory(prefix="course-bench-") as name:
         folder = Path(name)
         instance, alone, stock = (Instance(folder / name) for name in ("two", "one", "stock"))
@@ -203,22 +203,17 @@ def unique_reference(master: MasterNotebook, number: int) -> NotebookNode:
 
 
 def _grade(instance: Instance, labs: Sequence[Lab], workers: int, steps: _Steps, what: str) -> _Run:
-    run = _Run()
-    for lab in labs:
-        steps.next(f"course grade {lab.id}, {what}")
-        # not the script in .venv-staff, so that a checkout under another name is measured too
-        command = [sys.executable, "-m", "autograder", "grade", lab.id, "--json"]
-        done = measure([*command, "--instance", str(instance.root), "--workers", str(workers)], ROOT)
-        graded = json.loads(done.output)
-        verdicts = [verdict | {"lab": lab.id} for item in graded for verdict in item["verdicts"]]
-        run.verdicts += verdicts
-        run.unchanged &= all(item["unchanged"] for item in graded)
-        run.seconds += done.seconds
-        run.cpu_seconds += done.cpu_seconds + sum(verdict["cpu_seconds"] for verdict in verdicts)
-        if any("warm start" in verdict["sandbox"] for verdict in verdicts):
-            run.cpu_seconds += done.template_cpu_seconds  # without warm start each is in its verdict
-        run.peak_worker_mb = max(run.peak_worker_mb, done.peak_worker_mb)
-    return run
+    steps.next(f"course grade, {what}")
+    # not the script in .venv-staff, so that a checkout under another name is measured too
+    command = [sys.executable, "-m", "autograder", "grade", *(lab.id for lab in labs), "--json"]
+    done = measure([*command, "--instance", str(instance.root), "--workers", str(workers)], ROOT)
+    graded = json.loads(done.output)
+    verdicts = [verdict | {"lab": item["lab"]} for item in graded for verdict in item["verdicts"]]
+    cpu_seconds = done.cpu_seconds + sum(verdict["cpu_seconds"] for verdict in verdicts)
+    if any("warm start" in verdict["sandbox"] for verdict in verdicts):
+        cpu_seconds += done.template_cpu_seconds  # without warm start each is in its verdict
+    unchanged = all(item["unchanged"] for item in graded)
+    return _Run(done.seconds, cpu_seconds, done.peak_worker_mb, verdicts, unchanged)
 
 
 def _plain(

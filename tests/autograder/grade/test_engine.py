@@ -30,6 +30,7 @@ from autograder.grade.engine import Engine
 from autograder.grade.receipts import Receipts
 from autograder.grade.sandbox import Sandbox
 from autograder.grade.slot import FOLDER
+from autograder.grade.verdict import NotebookVerdict
 from autograder.grade.work import Fault
 from autograder.quality.handins import replace_solution
 from tests.conftest import LIMITS, MiniLab
@@ -271,6 +272,36 @@ def stuck(payload: bytes) -> bytes:
 def test_a_job_that_kills_every_worker_is_given_up_and_the_others_go_on() -> None:
     results = dict(Engine(workers=2).run([("bad", {"files": {}})], Sandbox(), do=stuck))
     assert isinstance(results["bad"], Fault) and "worker died" in results["bad"].text
+
+
+def slow(payload: bytes) -> bytes:
+    """A worker's work that takes a while and gives an empty verdict."""
+    time.sleep(0.3)
+    return json.dumps({"verdict": NotebookVerdict("n").to_json()}).encode()
+
+
+def test_a_result_that_died_with_its_worker_is_made_again() -> None:
+    jobs = [(f"job{number}", {"files": {}}) for number in range(10)]
+    arrived = []
+    for key, result in Engine(workers=2).run(jobs, Sandbox(), do=slow):
+        assert isinstance(result, NotebookVerdict)
+        arrived.append(key)
+        if len(arrived) == 1:
+            time.sleep(3)  # results wait on their workers meanwhile
+            descendants("spawn_main")[0].kill()
+    assert sorted(arrived) == sorted(key for key, _ in jobs)
+
+
+def test_an_engine_that_is_kept_uses_its_workers_again() -> None:
+    with Engine(workers=2) as engine:
+        for _ in range(2):
+            assert (
+                len(list(engine.run([("a", {"files": {}}), ("b", {"files": {}})], Sandbox(), do=slow))) == 2
+            )
+            workers = {process.pid for process in descendants("spawn_main")}
+            assert workers
+        assert workers == {process.pid for process in descendants("spawn_main")}
+    assert descendants("spawn_main") == []
 
 
 def test_two_commands_at_once_write_every_grade_whole(handed_in: MiniLab) -> None:
