@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, time
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -41,14 +41,26 @@ class Lab:
 
 
 @dataclass(frozen=True)
+class LearningPath:
+    """One way through the course: ids of the labs, or their beginnings, that each week has."""
+
+    id: str
+    title: str
+    weeks: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
 class Course:
-    """Everything course.toml says."""
+    """Everything course.toml says. `starts` is the Monday of week 1, `opens_at` a local time; both may be missing."""
 
     id: str
     title: str
     time_zone: ZoneInfo
     language: str
     labs: tuple[Lab, ...]
+    starts: date | None = None
+    opens_at: time = time(8)
+    paths: tuple[LearningPath, ...] = ()
 
     def lab(self, name: str) -> Lab:
         """The lab with this id, or whose id starts with it: Lab-3.1 is not Lab-3.10.
@@ -91,7 +103,20 @@ def load_course(path: Path = ROOT / "course.toml") -> Course:
             )
             for lab in text["lab"]
         )
-        return Course(about["id"], about["title"], ZoneInfo(about["time_zone"]), about["language"], labs)
+        paths = tuple(
+            LearningPath(item["id"], item["title"], tuple(map(tuple, item["weeks"])))
+            for item in text.get("path", [])
+        )
+        return Course(
+            about["id"],
+            about["title"],
+            ZoneInfo(about["time_zone"]),
+            about["language"],
+            labs,
+            about.get("starts"),
+            about.get("opens_at", time(8)),
+            paths,
+        )
     except KeyError as error:
         raise ConfigurationError(f"{path}: the key {error} is missing") from error
 

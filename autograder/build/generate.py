@@ -9,6 +9,7 @@ from autograder.course import Course, Instance, Lab
 from autograder.errors import BuildError
 from autograder.gradebook import create_gradebook, open_gradebook
 from autograder.nbgrader_api import call_nbgrader
+from autograder.schedule import followed
 
 
 def generate_assignment(instance: Instance, lab: Lab, course: Course) -> Path:
@@ -20,7 +21,13 @@ def generate_assignment(instance: Instance, lab: Lab, course: Course) -> Path:
     failure = call_nbgrader(instance, "generate_assignment", lab.id, force=True, create=True)
     if failure:
         raise BuildError(lab.id, f"nbgrader generate_assignment failed:\n{failure}")
-    with open_gradebook(instance) as gradebook:
-        due = lab.due.replace(tzinfo=course.time_zone).astimezone(UTC).replace(tzinfo=None)
-        gradebook.update_or_create_assignment(lab.id, duedate=due)  # the gradebook stores naive UTC
+    set_due(instance, lab, course)
     return instance.release / lab.id
+
+
+def set_due(instance: Instance, lab: Lab, course: Course) -> None:
+    """Write a lab's due date into the gradebook: that of the path the class follows, if the lab is on it."""
+    own = [item for item in followed(course, instance).labs if item.id == lab.id] or [lab]
+    with open_gradebook(instance) as gradebook:
+        due = own[0].due.replace(tzinfo=course.time_zone).astimezone(UTC).replace(tzinfo=None)
+        gradebook.update_or_create_assignment(lab.id, duedate=due)  # the gradebook stores naive UTC

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from autograder.build.changes import Content, changes, check_release, content_of, superseded
+from autograder.build.generate import set_due
 from autograder.build.outbound import destination, publish_folder, published, put_right
 from autograder.build.prove import prove_release
 from autograder.build.released import Release, read_releases, write_releases
@@ -43,6 +44,11 @@ class Plan:
             "notebooks": len(self.lab.notebooks),
             "destination": str(self.destination),
         }
+
+
+def only_new(plans: Sequence[Plan]) -> list[Plan]:
+    """The plans that a schedule may carry out by itself: what students have is never replaced without an erratum."""
+    return [plan for plan in plans if plan.state == "new"]
 
 
 def labs_of_week(course: Course, week: int) -> list[Lab]:
@@ -128,6 +134,7 @@ def release_labs(plans: Sequence[Plan], course: Course, instance: Instance, erra
             write_releases(instance, {**releases, plan.lab.id: true})
             raise
         write_releases(instance, {**releases, plan.lab.id: [*before, replace(entry, published=True)]})
+        set_due(instance, plan.lab, course)
 
 
 def _put_right_record(earlier: list[Release], folder: Path | None, week: int) -> list[Release]:

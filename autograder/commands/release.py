@@ -11,16 +11,31 @@ import click
 from rich.console import Console
 from rich.table import Column, Table
 
-from autograder.build.publish import Plan, labs_of_week, plan_releases, release_labs, require_erratum
+from autograder.build.publish import (
+    Plan,
+    labs_of_week,
+    only_new,
+    plan_releases,
+    release_labs,
+    require_erratum,
+)
 from autograder.build.released import releasing
 from autograder.commands.grade import INSTANCE, chosen_instance
 from autograder.commands.screen import console
 from autograder.course import Course, Lab, load_course
+from autograder.schedule import follow, followed, moment_of, on_path, opened
 
 
 @click.command()
 @click.argument("labs", nargs=-1)
 @click.option("--week", type=int, default=None, help="Release the labs of this week of course.toml.")
+@click.option(
+    "--as-of",
+    metavar="WHEN",
+    default=None,
+    help="Release every lab that is open at this date or local time, or `now`, and is not out yet.",
+)
+@click.option("--path", default=None, help="The learning path of course.toml that this class follows.")
 @click.option("--dry-run", is_flag=True, help="Show what would be released and change nothing.")
 @click.option(
     "--erratum",
@@ -33,24 +48,37 @@ from autograder.course import Course, Lab, load_course
 def release(
     labs: tuple[str, ...],
     week: int | None,
+    as_of: str | None,
+    path: str | None,
     dry_run: bool,
     erratum: str | None,
     as_json: bool,
     root: Path | None,
 ) -> None:
-    """Let students fetch LABS, or those of one week, as they were built."""
-    course = load_course()
-    chosen = _chosen(course, labs, week)
+    """Let students fetch LABS, or those of one week, or those that are open by now, as they were built."""
     target = chosen_instance(root)
+    whole = load_course()
+    course = on_path(whole, path) if path else followed(whole, target)
+    chosen = _chosen(course, labs, week, as_of)
+    if path and not dry_run:
+        follow(target, path)
     with contextlib.nullcontext() if dry_run else releasing(target):
         plans = plan_releases(chosen, course, target)
         if as_json:
             click.echo(json.dumps([plan.to_dict() for plan in plans]))
         else:
             Console(highlight=False).print(_table(plans))
-        require_erratum(plans, erratum)
+        if as_of is None:
+            require_erratum(plans, erratum)
         if not dry_run:
-            release_labs(plans, course, target, erratum)
+            release_labs(plans if as_of is None else only_new(plans), course, target, erratum)
+    if as_of is not None:
+        for plan in plans:
+            if plan.state == "erratum":
+                console.print(
+                    f"{plan.lab.id} differs from what students have and was left alone: release it with --erratum",
+                    markup=False,
+                )
     unchanged = [plan.lab.id for plan in plans if plan.state == "unchanged"]
     if unchanged:
         console.print(f"students already have {', '.join(unchanged)}: nothing to do", markup=False)
@@ -58,9 +86,11 @@ def release(
         console.print("dry run: nothing was changed")
 
 
-def _chosen(course: Course, labs: tuple[str, ...], week: int | None) -> list[Lab]:
-    if bool(labs) == (week is not None):
-        raise click.UsageError("name LABS or --week N, one of the two")
+def _chosen(course: Course, labs: tuple[str, ...], week: int | None, as_of: str | None) -> list[Lab]:
+    if [bool(labs), week is not None, as_of is not None].count(True) != 1:
+        raise click.UsageError("name LABS, --week N or --as-of WHEN, one of the three")
+    if as_of is not None:
+        return opened(course, moment_of(as_of, course))
     found = labs_of_week(course, week) if week is not None else course.select(labs)
     return list(dict.fromkeys(found))
 

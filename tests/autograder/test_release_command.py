@@ -77,8 +77,8 @@ def test_an_erratum_on_the_command_line(fresh_mini: MiniLab, command: Command, m
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        ([], 2, "name LABS or --week N, one of the two"),
-        (["Lab-3.1", "--week", "1"], 2, "name LABS or --week N, one of the two"),
+        ([], 2, "name LABS, --week N or --as-of WHEN, one of the three"),
+        (["Lab-3.1", "--week", "1"], 2, "name LABS, --week N or --as-of WHEN, one of the three"),
         (["--week", "99"], 1, "error: no lab of course.toml is in week 99; the weeks are: 1"),
         (["--week", "1", "--instance", "INSTANCE"], 1, "there is no instance at"),
         (["--week", "1", "--dry-run", "--instance", "INSTANCE"], 1, "build the lab first"),
