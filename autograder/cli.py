@@ -17,6 +17,7 @@ COMMANDS = {
     "regrade": "regrade",
     "audit": "regrade",
     "feedback": "feedback",
+    "export": "export",
     "verify": "verify",
     "calibrate": "calibrate",
     "mutate": "mutate",
