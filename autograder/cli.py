@@ -18,6 +18,7 @@ COMMANDS = {
     "audit": "regrade",
     "feedback": "feedback",
     "export": "export",
+    "statistics": "statistics",
     "verify": "verify",
     "calibrate": "calibrate",
     "mutate": "mutate",
