@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from hashlib import sha256
 
 from nbgrader.api import Gradebook
 
 from autograder.course import Instance
 from autograder.errors import ReceiptError
-from autograder.grade.receipts import FIRST, Receipt, Receipts
+from autograder.grade.current import Latest, is_withdrawn, verdict_is
+from autograder.grade.receipts import FIRST, Receipts
 from autograder.gradebook import gradebook_exists, open_gradebook
 from autograder.nbgrader_api import quiet
 
@@ -44,15 +44,14 @@ def audit(instance: Instance, known_head: str = "") -> Audit:
     return Audit(len(chain), chain[-1]["hash"] if chain else FIRST, problems)
 
 
-Latest = dict[tuple[str, str, str], Receipt]
-
-
 def _verdicts(instance: Instance, latest: Latest) -> Iterator[str]:
     for (lab, student, notebook), receipt in sorted(latest.items()):
+        if is_withdrawn(receipt):
+            continue
         file = instance.verdicts / lab / student / f"{notebook}.json"
         if not file.is_file():
             yield f"{file} is missing; grading the hand-in again writes it"
-        elif sha256(file.read_bytes()).hexdigest() != receipt["verdict"]:
+        elif not verdict_is(instance, receipt):
             yield f"{file} is not the verdict of receipt {receipt['number']}"
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from pathlib import Path
 
+from autograder.files import write_whole
 from autograder.grade.verdict import NotebookVerdict
 
 KEY = re.compile(r"[0-9a-f]{64}")
@@ -28,14 +27,7 @@ class VerdictCache:
 
     def put(self, key: str, verdict: NotebookVerdict) -> None:
         """Store a verdict: whole, or not at all when the process is killed meanwhile."""
-        file = self._file(key)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=file.parent)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as writing:
-            writing.write(verdict.to_json())
-            writing.flush()
-            os.fsync(writing.fileno())
-        Path(name).replace(file)
+        write_whole(self._file(key), verdict.to_json())
 
     def forget(self, key: str) -> None:
         """Have the next request for this key judged anew."""

@@ -19,6 +19,8 @@ from pathlib import Path
 PERIOD = 100_000
 """Microseconds over which a CPU quota is counted."""
 PREFIX = "course"
+OWN = f"{PREFIX}-self"
+"""The child into which this process moves, because only an empty group of version 2 hands controllers down."""
 _numbers = itertools.count()
 
 
@@ -154,6 +156,8 @@ def find(mounts: str, own: str) -> Hierarchy | None:
         _, place, kind, options, *_ = line.split(" ")
         if kind == "cgroup2":
             unified = Path(place + paths.get("", "/"))
+            if unified.name == OWN:  # a worker starts where its command has moved to
+                unified = unified.parent
         elif kind == "cgroup":
             for controller in ("memory", "pids", "cpu"):
                 if controller in options.split(",") and controller in paths:
@@ -185,7 +189,7 @@ def _enable(folder: Path) -> list[str]:
     wanted: list[str] = [name for name in ("memory", "pids", "cpu") if name in available]
     control = folder / "cgroup.subtree_control"
     if wanted and not set(wanted) <= set(control.read_text().split()):
-        own = folder / f"{PREFIX}-self"
+        own = folder / OWN
         try:
             own.mkdir(exist_ok=True)
             (own / "cgroup.procs").write_text(str(os.getpid()))

@@ -24,11 +24,12 @@ from autograder.bundle import read_bundle
 from autograder.course import Instance
 from autograder.errors import EngineError, IntakeError
 from autograder.grade.cache import VerdictCache
+from autograder.grade.current import is_current, withdraw_missing
 from autograder.grade.engine import SERIAL, Engine
 from autograder.grade.fingerprint import job_key
 from autograder.grade.intake import finish_interrupted, interrupted
 from autograder.grade.job import Grader
-from autograder.grade.preprocessors import handed_in_job, is_current, take_in_one
+from autograder.grade.preprocessors import handed_in_job, stored_verdict, take_in_one
 from autograder.grade.receipts import Receipts
 from autograder.grade.sandbox import Limits, Sandbox, require
 from autograder.grade.verdict import NotebookVerdict
@@ -206,6 +207,8 @@ class _Run:
                 failure = call_nbgrader(
                     self.instance, "autograde", self.lab_id, name, config=config, force=True, create=True
                 )
+                if not failure:
+                    withdraw_missing(self.instance, self.bundle, name)
         except OSError as error:
             failure = f"the hand-in could not be read: {error}"
         self._read_back(name, failure)
@@ -250,10 +253,8 @@ def _interrupted_later() -> Iterator[None]:
 
 def read_back(instance: Instance, gradebook: Gradebook, student: str, lab_id: str, failure: str) -> Graded:
     """What the gradebook and the stored verdicts say about one hand-in."""
-    verdicts = [
-        NotebookVerdict.from_json(path.read_text("utf-8"))
-        for path in sorted((instance.verdicts / lab_id / student).glob("*.json"))
-    ]
+    found = map(stored_verdict, sorted((instance.verdicts / lab_id / student).glob("*.json")))
+    verdicts = [verdict for verdict in found if verdict is not None]
     try:
         submission = gradebook.find_submission(lab_id, student)
     except MissingEntry:

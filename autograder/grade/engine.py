@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from autograder.errors import ConfigurationError, EngineError
+from autograder.grade.cgroups import hierarchy
 from autograder.grade.sandbox import Sandbox
 from autograder.grade.slot import FOLDER, sweep
 from autograder.grade.verdict import NotebookVerdict
@@ -113,6 +114,7 @@ class Engine:
                         f"--scheduler {self.scheduler}: no certificates are configured for Dask (docs/cluster.md)"
                     )
             else:
+                hierarchy()  # before workers are born, because a control group is handed down by an empty one
                 security = Security.temporary()
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=f"{FOLDER}-{os.getpid()}-"))
                 cluster = stack.enter_context(

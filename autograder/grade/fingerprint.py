@@ -15,17 +15,9 @@ from autograder.course import ROOT
 from autograder.grade.sandbox import Sandbox, student_environment
 
 JUDGING = (
-    "template",
-    "judge",
-    "session",
-    "kernel",
-    "outputs",
-    "channel",
-    "verdict",
-    "sandbox",
-    "cgroups",
-    "seccomp",
-)
+    "template", "judge", "session", "kernel", "outputs", "shown", "relevant", "channel", "verdict", "sandbox",
+    "cgroups", "seccomp", "slot", "warm", "rebuild", "job", "handed_in", "intake",
+)  # fmt: skip
 """Modules of `autograder.grade` that take part in a verdict."""
 
 

@@ -15,10 +15,12 @@ import shutil
 import stat
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbgrader.utils import parse_utc
 
+from autograder.files import write_whole
 from autograder.grade.handed_in import NotANotebook, read_handed_in
 from autograder.text import well_formed_name
 
@@ -126,10 +128,11 @@ def take_in_place(
     `lab_files` are the lab's notebooks and extra files. Each step is one rename; what being killed
     between two of them leaves is put right by `finish_interrupted`.
     """
-    if record.is_file() and not submitted.is_symlink():
-        known = json.loads(record.read_text("utf-8"))
-        if known["digest"] == digest(submitted):
-            return IntakeReport(**known["report"])
+    if not submitted.exists() and not submitted.is_symlink():
+        raise FileNotFoundError(errno.ENOENT, "the hand-in is gone", str(submitted))
+    known = read_record(record)
+    if known is not None and not submitted.is_symlink() and known["digest"] == digest(submitted):
+        return IntakeReport(**known["report"])
     clean = _clean_copy(submitted)
     if clean.exists():
         shutil.rmtree(clean)
@@ -141,9 +144,17 @@ def take_in_place(
         attempt = received.with_name(f"{received.name}~{number}")
     submitted.rename(attempt)
     clean.rename(submitted)
-    record.parent.mkdir(parents=True, exist_ok=True)
-    record.write_text(json.dumps({"digest": digest(submitted), "report": asdict(report)}), "utf-8")
+    write_whole(record, json.dumps({"digest": digest(submitted), "report": asdict(report)}))
     return report
+
+
+def read_record(record: Path) -> dict[str, Any] | None:
+    """What intake wrote of a hand-in, or None; a record that cannot be read counts as none."""
+    try:
+        known = json.loads(record.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return known if isinstance(known, dict) and {"digest", "report"} <= set(known) else None
 
 
 def finish_interrupted(submitted: Path) -> None:

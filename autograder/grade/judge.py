@@ -67,7 +67,7 @@ def judge_notebook(job: dict[str, Any], keeper: Keeper, jobs: Path) -> NotebookV
     session = Session(keeper, limits, jobs)
     trusted: dict[str, Any] = {"__name__": "__main__"}
     functions: list[str] = []
-    waiting: list[tuple[dict[str, Any], Copy, dict[str, Any], list[str]]] = []
+    waiting: list[tuple[GradeCell, Copy]] = []
     size = 0
     sources = {
         kind: [cell["source"] for cell in job["cells"] if cell["kind"] == kind]
@@ -76,7 +76,8 @@ def judge_notebook(job: dict[str, Any], keeper: Keeper, jobs: Path) -> NotebookV
     parts = iter(relevant_parts(sources["shared"], sources["grade"]))
     for cell in job["cells"]:
         if cell["kind"] == "grade":
-            waiting.append((cell, session.copy(), dict(trusted), list(functions)))
+            copy = session.copy()
+            waiting.append((GradeCell(cell, copy, dict(trusted), list(functions)), copy))
             continue
         run = _run(cell, session)
         size += len(json.dumps(run.outputs))
@@ -89,12 +90,16 @@ def judge_notebook(job: dict[str, Any], keeper: Keeper, jobs: Path) -> NotebookV
         functions += cell["defines"]
     session.settle()
     started = time.process_time()
-    for cell, copy, names, defined in waiting:
-        try:
-            with _bounded(session.seconds(limits.notebook_seconds)):
-                verdict.cells.append(grade_cell(cell, copy, names, defined))
-        except KernelLost as loss:
-            verdict.cells.append(CellVerdict(cell["id"], loss.outcome, 0.0, cell["points"], str(loss)))
+    # every visible part before the first hidden one: copies share files and memory, and a visible part is told whole
+    for part in (GradeCell.visible, GradeCell.hidden):
+        for graded, _ in waiting:
+            try:
+                with _bounded(session.seconds(limits.notebook_seconds)):
+                    part(graded)
+            except KernelLost as loss:
+                graded.fail(loss.outcome, str(loss))
+    for graded, copy in waiting:
+        verdict.cells.append(graded.verdict)
         copy.close()
     verdict.restarts = session.restarts
     verdict.cells_cpu_seconds = time.process_time() - started
@@ -115,32 +120,51 @@ def _run(cell: dict[str, Any], session: Session) -> RunReport:
     return RunReport(cell["id"], outcome, f"{name}: {text}", result.outputs)
 
 
+class GradeCell:
+    """One grade cell: its visible part, then its hidden one, if the first held."""
+
+    def __init__(
+        self, cell: dict[str, Any], session: Calls, trusted: dict[str, Any], functions: list[str]
+    ) -> None:
+        """`trusted` are names of shared cells, `functions` become proxies of the student's."""
+        self.verdict = CellVerdict(cell["id"], Outcome.PASS, cell["points"], cell["points"])
+        self.namespace = {**trusted, **{name: Proxy(session, name, name) for name in functions}}
+        self.namespace["probe"] = _prober(cell["source"], session)
+        self.parts = shown.split(cell["source"])
+
+    def visible(self) -> None:
+        """Run the part that students have; what comes of it is told whole."""
+        self.verdict.checks += self._run(self.parts[0], hidden=False)
+
+    def hidden(self) -> None:
+        """Run the rest, unless the cell has failed already; of it only what the judge measured is told."""
+        if self.verdict.outcome is Outcome.PASS:
+            self.verdict.checks += map(shown.of_hidden_check, self._run(self.parts[1], hidden=True))
+
+    def fail(self, outcome: Outcome, message: str) -> None:
+        """The cell earns nothing."""
+        self.verdict.outcome, self.verdict.message, self.verdict.points = outcome, message[:1000], 0.0
+
+    def _run(self, part: str, *, hidden: bool) -> list[CheckReport]:
+        checks.clear()
+        started = time.monotonic()
+        try:
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                exec(compile(part, f"<{self.verdict.grade_id}>", "exec"), self.namespace)
+        except Exception as error:
+            self.fail(*classify(error, hidden=hidden))
+        self.verdict.seconds = round(self.verdict.seconds + time.monotonic() - started, 3)
+        return [CheckReport(**asdict(check)) for check in checks.recorded()]
+
+
 def grade_cell(
     cell: dict[str, Any], session: Calls, trusted: dict[str, Any], functions: list[str]
 ) -> CellVerdict:
-    """Run one grade cell: `trusted` are names of shared cells, `functions` become proxies of the student's."""
-    verdict = CellVerdict(cell["id"], Outcome.PASS, cell["points"], cell["points"])
-    namespace = {**trusted, **{name: Proxy(session, name, name) for name in functions}}
-    namespace["probe"] = _prober(cell["source"], session)
-    checks.clear()
-    started = time.monotonic()
-    visible_checks: int | None = None
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            for part in shown.split(cell["source"]):
-                exec(compile(part, f"<{cell['id']}>", "exec"), namespace)
-                visible_checks = len(checks.recorded()) if visible_checks is None else visible_checks
-    except Exception as error:
-        verdict.outcome, message = classify(error, hidden=visible_checks is not None)
-        verdict.message = message[:1000]
-        verdict.points = 0.0
-    verdict.seconds = round(time.monotonic() - started, 3)
-    reports = [CheckReport(**asdict(check)) for check in checks.recorded()]
-    first_hidden = len(reports) if visible_checks is None else visible_checks
-    verdict.checks = reports[:first_hidden] + [
-        shown.of_hidden_check(check) for check in reports[first_hidden:]
-    ]
-    return verdict
+    """Run both parts of a grade cell, one after the other."""
+    graded = GradeCell(cell, session, trusted, functions)
+    graded.visible()
+    graded.hidden()
+    return graded.verdict
 
 
 def classify(error: Exception, *, hidden: bool = False) -> tuple[Outcome, str]:
@@ -151,11 +175,14 @@ def classify(error: Exception, *, hidden: bool = False) -> tuple[Outcome, str]:
     fit): with the reference solution every check passes, which `course verify` proves.
     """
     if isinstance(error, AssertionError):
-        text = str(error) or "a check did not hold"
         last = checks.recorded()[-1:]
-        if hidden and isinstance(error, checks.CheckFailed) and last:
-            text = text.replace(last[0].value, shown.of_hidden_value(last[0].value), 1)
-        return Outcome.FAIL, text
+        if not hidden:
+            return Outcome.FAIL, str(error) or "a check did not hold"
+        if not isinstance(error, checks.CheckFailed) or not last:
+            return Outcome.FAIL, "a check did not hold"
+        told = shown.of_hidden_check(CheckReport(**asdict(last[0])))
+        line = f"{last[0].label}: {last[0].value}, {last[0].limit}"
+        return Outcome.FAIL, f"{told.label}: {told.value}, {told.limit}" + str(error).removeprefix(line)
     if isinstance(error, KernelLost):
         return error.outcome, str(error)
     if isinstance(error, Lost):

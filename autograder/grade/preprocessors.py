@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
-from nbgrader.api import MissingEntry
 from nbgrader.preprocessors import NbGraderPreprocessor, SaveAutoGrades
 from traitlets import Bool, Dict
 
 from autograder.bundle import Bundle, MasterNotebook, read_bundle
 from autograder.course import Instance
+from autograder.errors import IntakeError
+from autograder.files import write_whole
 from autograder.grade.cache import VerdictCache
 from autograder.grade.fingerprint import environment, job_key
-from autograder.grade.intake import IntakeReport, digest, take_in_place
+from autograder.grade.intake import IntakeReport, digest, read_record, take_in_place
 from autograder.grade.job import Grader
 from autograder.grade.rebuild import KIND, rebuild, submission_hash
-from autograder.grade.receipts import Receipt, Receipts
+from autograder.grade.receipts import Receipts
 from autograder.grade.sandbox import Limits, Sandbox
 from autograder.grade.verdict import CellVerdict, NotebookVerdict, Outcome
-from autograder.gradebook import open_gradebook
 from autograder.report.neutral import neutral_markdown, neutral_outputs
 
 Resources = dict[str, Any]
@@ -85,41 +83,6 @@ def handed_in_job(instance: Instance, grader: Grader, master: MasterNotebook, st
     return grader.job(master, notebook, handed_in_files(instance, grader.bundle, student))
 
 
-def is_current(
-    instance: Instance,
-    bundle: Bundle,
-    student: str,
-    sandbox: Sandbox,
-    latest: dict[tuple[str, str, str], Receipt],
-) -> bool:
-    """Whether the gradebook already holds what grading this hand-in again would give.
-
-    Asked of the receipts, without reading the notebooks: the same files were handed in, against the same
-    tests, in the same environment.
-    """
-    folder = instance.submitted / student / bundle.lab
-    now = digest(folder)
-    handed_in = {master.id for master in bundle.notebooks if (folder / f"{master.id}.ipynb").is_file()}
-    for master in bundle.notebooks:
-        receipt = latest.get((bundle.lab, student, master.id))
-        if receipt is None:
-            if master.id in handed_in:
-                return False
-            continue
-        if receipt["handed_in"] != now or receipt["version"] != master.version or receipt["fault"]:
-            return False
-        if receipt["environment"] != environment() or receipt["limits"] != asdict(sandbox.limits):
-            return False
-        if not (instance.verdicts / bundle.lab / student / f"{master.id}.json").is_file():
-            return False
-    with open_gradebook(instance) as gradebook:
-        try:
-            gradebook.find_submission(bundle.lab, student)
-        except MissingEntry:
-            return False
-    return bool(handed_in) and (instance.autograded / student / bundle.lab).is_dir()
-
-
 class Judge(NbGraderPreprocessor):  # type: ignore[misc]
     """Judges the rebuilt notebook and writes its outcome into the cells' outputs, where nbgrader reads grades.
 
@@ -135,6 +98,11 @@ class Judge(NbGraderPreprocessor):  # type: ignore[misc]
         instance, lab, student, notebook_id = _where(self, resources)
         bundle = read_bundle(instance.bundle(lab))
         master = bundle.notebook(notebook_id)
+        handed_in = digest(instance.submitted / student / lab)
+        record = read_record(instance.intake_record(student, lab))
+        if record is None or record["digest"] != handed_in:
+            # nbgrader goes on when its hook has failed
+            raise IntakeError(f"{student}, {lab}: the hand-in has not passed intake and is not judged")
         sandbox = Sandbox(Limits(**self.limits), self.unsafe_no_sandbox)
         grader = Grader.of(instance, bundle, sandbox)
         job = grader.job(master, nb, handed_in_files(instance, bundle, student))
@@ -146,22 +114,25 @@ class Judge(NbGraderPreprocessor):  # type: ignore[misc]
                 cache.put(key, verdict)
         verdict.notes += nb.metadata.pop("course_notes", [])
         verdict.notes += self._intake_notes(instance, student, lab, notebook_id)
+        verdict.submission = submission_hash(nb)
         text = verdict.to_json()
         path = instance.verdicts / lab / student / f"{notebook_id}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, "utf-8")
+        before = stored_verdict(path)
+        write_whole(path, text)
         write_outcome(nb, verdict)
         resources["course"] = {
+            "rewritten": before is not None and before.submission != verdict.submission,
             "not_gradable": {cell.grade_id for cell in verdict.cells if cell.outcome is Outcome.NOT_GRADABLE},
             "receipt": {
                 "lab": lab,
                 "student": student,
                 "notebook": notebook_id,
-                "handed_in": digest(instance.submitted / student / lab),
-                "submission": submission_hash(nb),
+                "handed_in": handed_in,
+                "submission": verdict.submission,
                 "version": master.version,
                 "environment": environment(),
                 "limits": job["limits"],
+                "unsafe": sandbox.unsafe,
                 "sandbox": verdict.sandbox,
                 "judged": verdict.judged,
                 "fault": bool(verdict.fault),
@@ -172,10 +143,10 @@ class Judge(NbGraderPreprocessor):  # type: ignore[misc]
         return nb, resources
 
     def _intake_notes(self, instance: Instance, student: str, lab: str, notebook_id: str) -> list[str]:
-        record = instance.intake_record(student, lab)
-        if not record.is_file():
+        record = read_record(instance.intake_record(student, lab))
+        if record is None:
             return []
-        report = json.loads(record.read_text("utf-8"))["report"]
+        report = record["report"]
         notes = [f"{name} was not taken: {why}" for name, why in report["dropped"].items()]
         if notebook_id in report["broken"]:
             notes.append(f"the notebook could not be read: {report['broken'][notebook_id]}. Hand it in again")
@@ -188,7 +159,7 @@ class SaveJudgedGrades(SaveAutoGrades):  # type: ignore[misc]
     def preprocess(self, nb: NotebookNode, resources: Resources) -> tuple[NotebookNode, Resources]:
         instance, *_ = _where(self, resources)
         nb, resources = super().preprocess(nb, resources)
-        # after the grade: killed between the two, the next run finds no receipt and writes both again
+        # after the grade: killed between the two, the receipt does not fit what is stored, and both are written again
         Receipts(instance.receipts).append(resources["course"]["receipt"])
         return nb, resources
 
@@ -204,10 +175,20 @@ class SaveJudgedGrades(SaveAutoGrades):  # type: ignore[misc]
         super()._add_score(cell, resources)
         grade = self.gradebook.find_grade(*identity)
         if grade.manual_score is not None:
-            grade.needs_manual_grade = grade.auto_score != old_score or was_flagged
+            # a written answer has no automatic score; another answer asks for another look
+            rewritten = grade.auto_score is None and resources["course"]["rewritten"]
+            grade.needs_manual_grade = grade.auto_score != old_score or was_flagged or rewritten
         if identity[0] in resources["course"]["not_gradable"]:
             grade.needs_manual_grade = True
         self.gradebook.db.commit()
+
+
+def stored_verdict(path: Path) -> NotebookVerdict | None:
+    """The verdict in a file, or None; one that cannot be read counts as none."""
+    try:
+        return NotebookVerdict.from_json(path.read_text("utf-8"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _receipt_of(cell: CellVerdict) -> dict[str, Any]:

@@ -7,6 +7,7 @@ hash of the receipt before it, so that a line that was changed, removed or slipp
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -34,19 +35,26 @@ class Receipts:
         A last line that was cut short, by a process killed while it wrote, is removed first: its grade is
         written again by whoever grades next.
         """
+        created = not self.file.exists()
+        self.file.touch(mode=0o600)
+        # nbgrader's own command appends too, without the gradebook's lock
+        with self.file.open("rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            receipt = self._append(content)
+        if created:
+            _sync_folder(self.file.parent)
+        return receipt
+
+    def _append(self, content: Receipt) -> Receipt:
         last = self._last_whole_line()
         number, previous = (last["number"] + 1, last["hash"]) if last else (1, FIRST)
         receipt = {"number": number, "when": datetime.now(UTC).isoformat(timespec="seconds"), **content}
         receipt["previous"] = previous
         receipt["hash"] = digest(receipt)
-        created = not self.file.exists()
-        self.file.touch(mode=0o600)
         with self.file.open("ab") as writing:
             writing.write(json.dumps(receipt, sort_keys=True).encode() + b"\n")
             writing.flush()
             os.fsync(writing.fileno())
-        if created:
-            _sync_folder(self.file.parent)
         return receipt
 
     def read(self) -> Iterator[Receipt]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Sequence
 
+LOADERS = {"zoo", "data", "evaluation"}
+"""Modules of labkit whose calls only load and measure."""
 PLAIN = (ast.Assign, ast.AnnAssign, ast.FunctionDef, ast.ClassDef)
 """Statements that only bind names, if their targets are plain names."""
 
@@ -35,7 +38,11 @@ def _bound(statement: ast.stmt) -> set[str] | None:
     if not isinstance(statement, PLAIN):
         return None
     if isinstance(statement, ast.FunctionDef | ast.ClassDef):
-        return {statement.name}
+        # a decorator, or a base class that keeps a list, may do more
+        more = statement.decorator_list or (isinstance(statement, ast.ClassDef) and statement.bases)
+        return None if more else {statement.name}
+    if any(isinstance(node, ast.NamedExpr) or _may_do_more(node) for node in ast.walk(statement)):
+        return None
     targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
     leaves = [leaf for target in targets for leaf in _leaves(target)]
     return (
@@ -43,6 +50,19 @@ def _bound(statement: ast.stmt) -> set[str] | None:
         if all(isinstance(leaf, ast.Name) for leaf in leaves)
         else None
     )
+
+
+def _may_do_more(node: ast.AST) -> bool:
+    """Whether a call may change something: another object, or the state from which random numbers are drawn."""
+    if not isinstance(node, ast.Call):
+        return False
+    function = node.func
+    if isinstance(function, ast.Name):
+        return function.id not in dir(builtins)
+    owner = function.value if isinstance(function, ast.Attribute) else None
+    while isinstance(owner, ast.Attribute | ast.Subscript | ast.Call):
+        owner = owner.func if isinstance(owner, ast.Call) else owner.value
+    return not (isinstance(owner, ast.Name) and owner.id in LOADERS)
 
 
 def _leaves(target: ast.expr) -> list[ast.expr]:
@@ -55,11 +75,13 @@ def _used_by_judge(source: str) -> set[str]:
     """Names in a grade cell, but for the bodies of probes, which run beside the student's code."""
     used = set[str]()
     for statement in ast.parse(source).body:
-        probe = isinstance(statement, ast.FunctionDef) and any(
+        if isinstance(statement, ast.FunctionDef) and any(
             isinstance(mark, ast.Name) and mark.id == "probe" for mark in statement.decorator_list
-        )
-        used |= {"probe"} if probe else _names(statement)
-    return used
+        ):
+            used |= _names(statement.args)  # defaults are looked up here
+        else:
+            used |= _names(statement)
+    return used | {"probe"}
 
 
 def _names(node: ast.AST) -> set[str]:

@@ -110,6 +110,8 @@ class Session:
         except KernelLost as loss:
             if loss.outcome is Outcome.GRADER_FAULT:
                 raise GraderFault(str(loss)) from loss
+            if self.kernel is not None:
+                self._discard()  # it is dead, or its late copy would be taken for the next one
             return Copy(self, loss)
 
     def settle(self) -> None:

@@ -15,8 +15,11 @@ from labkit.probe import NOT_A_VALUE, NOT_DEFINED, StudentError
 from autograder.grade.verdict import CheckReport, Outcome
 
 MARKER = "### BEGIN HIDDEN TESTS"
+LABEL = 100
+"""Characters of a label that are shown."""
 MOST_NUMBERS = 4
 MOST_DIGITS = 6
+MOST_CHARACTERS = 48
 NOT_SHOWN = "a value that is not shown"
 PLAIN = re.compile(
     r"(largest difference |shape )?[-+\d.,()\[\]e ]*( ?(nan|inf))?( [A-Za-z%/]{1,12}){0,2}"
@@ -45,12 +48,15 @@ def of_hidden_value(value: str) -> str:
         return value
     numbers = re.findall(r"\d+(?:\.\d+)?", value)
     short = len(numbers) <= MOST_NUMBERS and all(len(n.replace(".", "")) <= MOST_DIGITS for n in numbers)
-    return value if short and PLAIN.fullmatch(value) else NOT_SHOWN
+    return value if short and len(value) <= MOST_CHARACTERS and PLAIN.fullmatch(value) else NOT_SHOWN
 
 
 def of_hidden_check(check: CheckReport) -> CheckReport:
-    """A hidden check with its value as it is shown."""
-    return CheckReport(check.label, of_hidden_value(check.value), check.limit, check.passed)
+    """A hidden check as it is shown: a limit that quotes a value is treated like a value."""
+    limit = check.limit
+    if limit.startswith("expected ") and of_hidden_value(limit.removeprefix("expected ")) == NOT_SHOWN:
+        limit = f"expected {NOT_SHOWN}"
+    return CheckReport(check.label[:LABEL], of_hidden_value(check.value), limit, check.passed)
 
 
 def of_hidden_error(error: StudentError) -> tuple[Outcome, str]:

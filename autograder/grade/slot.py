@@ -65,8 +65,9 @@ def sweep() -> None:
     """Remove folders of slots whose process was killed; it could not do so itself."""
     for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}-*-*"):
         owner = re.fullmatch(rf"{FOLDER}-(\d+)-\w+", folder.name)
-        if owner and not psutil.pid_exists(int(owner[1])) and folder.stat().st_uid == os.geteuid():
-            _remove(folder)
+        with contextlib.suppress(FileNotFoundError):  # another worker sweeps too
+            if owner and not psutil.pid_exists(int(owner[1])) and folder.stat().st_uid == os.geteuid():
+                _remove(folder)
 
 
 def _remove(folder: Path) -> None:
@@ -271,5 +272,6 @@ class Job:
         return verdict
 
     def _close(self) -> None:
-        for isolated in [self.judge, *(kernel.isolated for kernel in self.kernels)]:
-            isolated.close()
+        with contextlib.ExitStack() as each:  # one that does not end must not keep the others
+            for isolated in [self.judge, *(kernel.isolated for kernel in self.kernels)]:
+                each.callback(isolated.close)

@@ -78,6 +78,8 @@ class NotebookVerdict:
     """Which limits applied."""
     judged: str = ""
     """When the notebook was judged, UTC, ISO 8601; a cached verdict keeps its time."""
+    submission: str = ""
+    """Hash of what the student wrote; set where the verdict is stored with a hand-in."""
     notes: list[str] = field(default_factory=list)
     fault: str = ""
     """Why the judge itself failed, for staff only."""

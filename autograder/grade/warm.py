@@ -63,6 +63,10 @@ class SandboxFault(Exception):
     """A process of the sandbox could not be started or ended; not the student's doing. For staff."""
 
 
+class StayedBehind(SandboxFault):
+    """A process of one job did not end, or its control group could not be removed. For staff."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Where one process lives: folders below the slot's `jobs`, of which it sees nothing else.
@@ -134,7 +138,7 @@ class Isolated:
         return total
 
     def close(self) -> None:
-        """End all of it and wait until the last process is gone. Raises SandboxFault when one stays."""
+        """End all of it and wait until the last process is gone. Raises StayedBehind when one stays."""
         family = []
         with contextlib.suppress(psutil.Error):
             family = [top := psutil.Process(self.process), *top.children(recursive=True)]
@@ -148,9 +152,9 @@ class Isolated:
             if self.group is not None:
                 self.group.remove(END_SECONDS)
         except OSError as error:
-            raise SandboxFault(f"a control group of a hand-in could not be removed: {error}") from error
+            raise StayedBehind(f"a control group of a hand-in could not be removed: {error}") from error
         if alive:
-            raise SandboxFault(f"processes of a hand-in did not end: {[process.pid for process in alive]}")
+            raise StayedBehind(f"processes of a hand-in did not end: {[process.pid for process in alive]}")
 
 
 @dataclass
@@ -304,8 +308,12 @@ class Template:
             found = hierarchy()
             group = None
             if found is not None:
-                group = found.make(bounds)
-                group.add(process)
+                try:
+                    group = found.make(bounds)
+                    stack.callback(group.remove)
+                    group.add(process)
+                except OSError as error:
+                    raise SandboxFault(f"a control group cannot be used: {error}") from error
             control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
             control.send(b"go")
             stack.pop_all()

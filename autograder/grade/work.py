@@ -19,7 +19,7 @@ from autograder.grade.fingerprint import environment
 from autograder.grade.sandbox import Limits, Sandbox
 from autograder.grade.slot import JudgeFault, Slot
 from autograder.grade.verdict import NotebookVerdict
-from autograder.grade.warm import SandboxFault
+from autograder.grade.warm import SandboxFault, StayedBehind
 
 TRIES = 2
 """How often a job is judged before its fault is believed."""
@@ -58,9 +58,9 @@ def work(payload: bytes) -> bytes:
         for _ in range(TRIES):
             try:
                 return json.dumps({"verdict": own_slot(sandbox).judge(job).to_json()}).encode()
-            except JudgeFault as error:
+            except (JudgeFault, StayedBehind) as error:
                 fault = str(error)
-            except (CourseError, SandboxFault) as error:
+            except (CourseError, SandboxFault, OSError) as error:
                 return json.dumps({"fault": str(error), "machine": True}).encode()
     return json.dumps({"fault": fault, "machine": False}).encode()
 

@@ -373,7 +373,7 @@ checks.assert_true(
     hint="detach: integers and scales are not trained",
 )
 for key, value in evidence["before"].items():
-    checks.assert_equal(evidence["after"][key], value, f"original {key}", hint="convert a deep copy")
+    checks.assert_equal(evidence["after"][key], value, "original, as it was", hint="convert a deep copy")
 ### END HIDDEN TESTS
 
 # %% [markdown]

@@ -482,7 +482,7 @@ for tied, case in ((True, "tied"), (False, "untied")):
         )
     for key, value in evidence["before"].items():
         checks.assert_equal(
-            evidence["after"][key], value, f"original {key}, {case} embedding", hint="work on a deep copy"
+            evidence["after"][key], value, f"original as it was, {case} embedding", hint="work on a deep copy"
         )
 ### END HIDDEN TESTS
 

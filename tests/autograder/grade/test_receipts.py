@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -17,6 +20,7 @@ from autograder.errors import ReceiptError
 from autograder.grade.audit import audit
 from autograder.grade.cache import VerdictCache
 from autograder.grade.course_grade import grade_lab
+from autograder.grade.fingerprint import JUDGING
 from autograder.grade.receipts import FIRST, Receipts
 from autograder.grade.verdict import CellVerdict, NotebookVerdict, Outcome
 from autograder.gradebook import open_gradebook
@@ -174,3 +178,9 @@ def test_a_receipt_says_what_was_graded_and_under_which_limits(fresh_mini: MiniL
     assert receipt["limits"]["cell_seconds"] == 90
     (scale, *_) = receipt["cells"]
     assert scale["points"] == 40 and all(passed for *_, passed in scale["checks"]) and scale["checks"]
+
+
+def test_every_module_that_the_judge_imports_is_part_of_the_environment() -> None:
+    program = "import sys, autograder.grade.judge; print([n for n in sys.modules if n.startswith('autograder.grade.')])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert {name.rpartition(".")[2] for name in ast.literal_eval(done.stdout)} <= set(JUDGING)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import nbformat
 import pytest
+from sqlalchemy import text
 
 from autograder.bundle import Bundle, MasterNotebook, write_bundle
-from autograder.grade import fingerprint, preprocessors, work
+from autograder.grade import current, fingerprint, preprocessors, work
+from autograder.grade.audit import audit
 from autograder.grade.course_grade import grade_lab
 from autograder.grade.engine import SERIAL
 from autograder.grade.receipts import Receipts
@@ -130,7 +134,7 @@ def test_another_environment_is_a_reason_to_judge_again(
     hand_in(fresh_mini, "ada")
     grade_lab(fresh_mini.instance, fresh_mini.lab.id)
     changed = {**fingerprint.environment(), "libraries": "another release of torch"}
-    for module in (fingerprint, preprocessors, work):
+    for module in (fingerprint, preprocessors, current, work):
         monkeypatch.setattr(module, "environment", lambda: changed)
     (graded,) = grade_lab(fresh_mini.instance, fresh_mini.lab.id)
     assert not graded.unchanged
@@ -157,3 +161,64 @@ def test_scores_and_comments_of_a_person_survive(fresh_mini: MiniLab) -> None:
         assert (largest.manual_score, largest.needs_manual_grade) == (12.0, False)
         assert (scale.manual_score, scale.auto_score, scale.needs_manual_grade) == (7.0, 0.0, True)
         assert gradebook.find_comment("question", *where).comment == "Well argued."
+
+
+def test_another_written_answer_asks_for_another_look(fresh_mini: MiniLab) -> None:
+    hand_in(fresh_mini, "ada")
+    grade_lab(fresh_mini.instance, fresh_mini.lab.id)
+    where = ("question", "01-Scale", fresh_mini.lab.id, "ada")
+    with open_gradebook(fresh_mini.instance) as gradebook, quiet():
+        grade = gradebook.find_grade(*where)
+        grade.manual_score, grade.needs_manual_grade = 8.0, False
+        gradebook.db.commit()
+    for changed in (False, True):
+        if changed:
+            hand_in(fresh_mini, "ada", " and another answer")
+        grade_lab(fresh_mini.instance, fresh_mini.lab.id, again=True)
+        with open_gradebook(fresh_mini.instance) as gradebook, quiet():
+            grade = gradebook.find_grade(*where)
+            assert (grade.manual_score, grade.needs_manual_grade) == (8.0, changed)
+
+
+def set_scores(lab: MiniLab) -> None:
+    """What restoring an older gradebook does."""
+    with open_gradebook(lab.instance) as gradebook:
+        gradebook.db.execute(text("UPDATE grade SET auto_score = 0"))
+        gradebook.db.commit()
+
+
+def cut_verdict(lab: MiniLab) -> None:
+    """What a power cut may do."""
+    (lab.instance.verdicts / lab.lab.id / "ada" / "01-Scale.json").write_text('{"note')
+
+
+def cut_record(lab: MiniLab) -> None:
+    """The same to what intake wrote."""
+    lab.instance.intake_record("ada", lab.lab.id).write_text("")
+
+
+@pytest.mark.parametrize("damage", [set_scores, cut_verdict, cut_record])
+def test_what_does_not_fit_the_receipts_is_put_right(
+    fresh_mini: MiniLab, damage: Callable[[MiniLab], None]
+) -> None:
+    hand_in(fresh_mini, "ada")
+    grade_lab(fresh_mini.instance, fresh_mini.lab.id)
+    damage(fresh_mini)
+    (graded,) = grade_lab(fresh_mini.instance, fresh_mini.lab.id)
+    assert (graded.score, graded.failure) == (90.0, "")
+    assert audit(fresh_mini.instance).problems == []
+
+
+def test_a_grade_from_outside_the_sandbox_does_not_count_inside(fresh_mini: MiniLab) -> None:
+    hand_in(fresh_mini, "ada")
+    (first,) = grade_lab(fresh_mini.instance, fresh_mini.lab.id, unsafe=True)
+    (second,) = grade_lab(fresh_mini.instance, fresh_mini.lab.id)
+    assert (first.unchanged, second.unchanged) == (False, False)
+    assert second.verdicts[0].sandbox.startswith("bubblewrap")
+
+
+def test_a_hand_in_that_vanishes_is_not_taken_for_an_empty_one(fresh_mini: MiniLab) -> None:
+    folder = fresh_mini.instance.submitted / "ada" / fresh_mini.lab.id
+    with pytest.raises(FileNotFoundError, match="the hand-in is gone"):
+        preprocessors.take_in_one(fresh_mini.instance, "ada", fresh_mini.lab.id)
+    assert not folder.exists() and not list(folder.parent.glob(".*"))

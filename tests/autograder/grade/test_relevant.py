@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 
+import pytest
+
 from autograder.grade.relevant import relevant_parts
 
 SHARED = """
@@ -50,6 +52,27 @@ def test_the_body_of_a_probe_runs_elsewhere() -> None:
         "model = zoo.load('bert')" not in kept([SHARED], ["@probe\ndef p(f):\n    return f(model)\np(f)"])[0]
     )
     assert "model = zoo.load('bert')" in kept([SHARED], ["def p(f):\n    return f(model)\np(f)"])[0]
+
+
+@pytest.mark.parametrize(
+    ("source", "needed"),
+    [
+        ("m = zoo.load('x')\nhistory = train(m)", "m"),
+        ("a = torch.randn(3)\nb = torch.randn(3)", "b"),
+        ("a = (b := 3)", "b"),
+        ("@register\ndef f(x): return x", "registry"),
+        ("class A(Base): pass", "registry"),
+        ("a = table.pop('x')", "table"),
+    ],
+)
+def test_what_may_do_more_than_bind_a_name_stays(source: str, needed: str) -> None:
+    assert kept([source], [f"use({needed})"])[0] == [
+        ast.unparse(statement).splitlines()[0] for statement in ast.parse(source).body
+    ]
+
+
+def test_defaults_of_a_probe_are_looked_up_by_the_judge() -> None:
+    assert kept(["n = 3"], ["@probe\ndef p(f, k=n):\n    return f(k)\np(f)"]) == [["n = 3"]]
 
 
 def test_a_later_shared_cell_may_need_an_earlier_one() -> None:

@@ -64,8 +64,13 @@ def test_a_failed_check_keeps_its_label_limit_and_hint() -> None:
     checks.clear()
     with pytest.raises(checks.CheckFailed) as failure:
         checks.assert_equal("LEAK", "a", "the name", hint="write a")
-    assert classify(failure.value, hidden=True)[1] == f"the name: {NOT_SHOWN}, expected 'a': write a"
+    assert classify(failure.value, hidden=True)[1] == f"the name: {NOT_SHOWN}, expected {NOT_SHOWN}: write a"
     assert "LEAK" in classify(failure.value)[1]
+    checks.clear()
+    with pytest.raises(checks.CheckFailed) as failure:
+        checks.assert_at_most(0.31, 0.05, "relative error", hint="round later")
+    assert classify(failure.value, hidden=True)[1] == "relative error: 0.31, at most 0.05: round later"
+    assert classify(AssertionError("LEAK"), hidden=True)[1] == "a check did not hold"
 
 
 def test_a_cell_is_split_where_its_hidden_part_begins() -> None:

@@ -31,6 +31,7 @@ SCORE = ("ada", "01-Scale", "test_largest")
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.nightly
 def test_a_small_bench_reports_every_key_and_scores_agree(mini: MiniLab) -> None:
     told: list[str] = []
     result = bench_grade.bench_grade(
