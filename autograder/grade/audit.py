@@ -9,7 +9,7 @@ from nbgrader.api import Gradebook
 
 from autograder.course import Instance
 from autograder.errors import ReceiptError
-from autograder.grade.current import Latest, is_withdrawn, verdict_is
+from autograder.grade.current import Latest, is_withdrawn, scores_of, verdict_is
 from autograder.grade.receipts import FIRST, Receipts
 from autograder.gradebook import gradebook_exists, open_gradebook
 from autograder.nbgrader_api import quiet
@@ -62,9 +62,7 @@ def _scores(gradebook: Gradebook, latest: Latest) -> Iterator[str]:
         for submission in gradebook.assignment_submissions(assignment.name):
             for notebook in submission.notebooks:
                 key = (assignment.name, submission.student_id, notebook.name)
-                scores = {
-                    grade.name: grade.auto_score for grade in notebook.grades if grade.cell_type == "code"
-                }
+                scores = scores_of(notebook)
                 where = f"{key[1]}, {key[0]}, {key[2]}"
                 receipt = latest.get(key)
                 if receipt is None:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from hashlib import sha256
 from typing import Any
 
-from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.api import Gradebook, MissingEntry, SubmittedNotebook
 
 from autograder.bundle import Bundle
 from autograder.course import Instance
@@ -75,12 +75,12 @@ def automatic_scores(gradebook: Gradebook, lab: str, student: str) -> dict[str, 
         submission = gradebook.find_submission(lab, student)
     except MissingEntry:
         return {}
-    return {
-        notebook.name: {
-            grade.name: grade.auto_score for grade in notebook.grades if grade.cell_type == "code"
-        }
-        for notebook in submission.notebooks
-    }
+    return {notebook.name: scores_of(notebook) for notebook in submission.notebooks}
+
+
+def scores_of(notebook: SubmittedNotebook) -> dict[str, float | None]:
+    """The automatic scores of one notebook in the gradebook, by cell."""
+    return {grade.name: grade.auto_score for grade in notebook.grades if grade.cell_type == "code"}
 
 
 def withdraw_missing(instance: Instance, bundle: Bundle, student: str) -> None:

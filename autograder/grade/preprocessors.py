@@ -113,7 +113,7 @@ class Judge(NbGraderPreprocessor):  # type: ignore[misc]
             if not verdict.fault:
                 cache.put(key, verdict)
         verdict.notes += nb.metadata.pop("course_notes", [])
-        verdict.notes += self._intake_notes(instance, student, lab, notebook_id)
+        verdict.notes += _intake_notes(record["report"], notebook_id)
         verdict.submission = submission_hash(nb)
         text = verdict.to_json()
         path = instance.verdicts / lab / student / f"{notebook_id}.json"
@@ -142,15 +142,12 @@ class Judge(NbGraderPreprocessor):  # type: ignore[misc]
         }
         return nb, resources
 
-    def _intake_notes(self, instance: Instance, student: str, lab: str, notebook_id: str) -> list[str]:
-        record = read_record(instance.intake_record(student, lab))
-        if record is None:
-            return []
-        report = record["report"]
-        notes = [f"{name} was not taken: {why}" for name, why in report["dropped"].items()]
-        if notebook_id in report["broken"]:
-            notes.append(f"the notebook could not be read: {report['broken'][notebook_id]}. Hand it in again")
-        return notes
+
+def _intake_notes(report: dict[str, Any], notebook_id: str) -> list[str]:
+    notes = [f"{name} was not taken: {why}" for name, why in report["dropped"].items()]
+    if notebook_id in report["broken"]:
+        notes.append(f"the notebook could not be read: {report['broken'][notebook_id]}. Hand it in again")
+    return notes
 
 
 class SaveJudgedGrades(SaveAutoGrades):  # type: ignore[misc]
