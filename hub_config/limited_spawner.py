@@ -7,9 +7,9 @@ its address space and each account in its number of processes.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import resource
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,12 +41,25 @@ def memory_group(name: str, limit: int) -> Path | None:
     return group
 
 
-def remove_memory_groups() -> None:
-    """Remove the groups of servers that have ended."""
+def remove_memory_groups(patience: float = 0.0) -> None:
+    """Remove the groups of servers that have ended.
+
+    A killed process leaves its group only when the kernel has taken it down, so `patience` seconds
+    are waited for groups that are not empty yet.
+    """
+    deadline = time.monotonic() + patience
     for root in (CGROUPS, CGROUPS / "memory"):
         for group in [*(root / GROUP).glob("*/"), root / GROUP]:
-            with contextlib.suppress(OSError):
-                group.rmdir()
+            while not _removed(group) and time.monotonic() < deadline:
+                time.sleep(0.02)
+
+
+def _removed(group: Path) -> bool:
+    try:
+        group.rmdir()
+    except OSError:
+        return not group.exists()
+    return True
 
 
 def describe_limit(limit: str) -> str:

@@ -277,9 +277,9 @@ def stop(state: Path, started: subprocess.Popen[bytes] | None, unix: bool) -> No
     processes.reap()
     if unix:
         processes.end_accounts(accounts.numbers_of(state))
-        processes.reap()
+        processes.reap_all(patience=2.0)
         accounts.remove_accounts(state)
-        remove_memory_groups()
+        remove_memory_groups(patience=2.0)
     (state / "processes.json").unlink(missing_ok=True)
 
 

@@ -11,6 +11,7 @@ import ctypes
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import psutil
@@ -85,6 +86,18 @@ def reap(own: int | None = None) -> None:
                 os.waitpid(process.pid, os.WNOHANG)
 
 
+def reap_all(patience: float) -> None:
+    """Collect every child, also those that are still on their way out; wait at most `patience` seconds.
+
+    What is not collected here stays a zombie of this machine's first process, which may never ask.
+    """
+    deadline = time.monotonic() + patience
+    with contextlib.suppress(ChildProcessError):
+        while time.monotonic() < deadline:
+            if os.waitpid(-1, os.WNOHANG) == (0, 0):
+                time.sleep(0.02)
+
+
 def remember(file: Path) -> None:
     """Write down this launcher's processes with their start times, for the next one to find."""
     found = [psutil.Process(), *descendants()]
@@ -102,6 +115,7 @@ def left_behind(file: Path, accounts: set[int]) -> list[psutil.Process]:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             mine = (process.pid, process.create_time()) in known or process.uids().real in accounts
-            if mine and process.pid != os.getpid():
+            # a zombie has ended; whoever adopted it has only not asked how
+            if mine and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found

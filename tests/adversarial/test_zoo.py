@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,8 +19,8 @@ from tests.adversarial.zoo import (
     active_parts,
     all_hand_ins,
     daily,
-    own_temporary_folder,
     skipped,
+    temporary_files_in,
     write_records,
 )
 from tests.conftest import MiniLab
@@ -37,10 +38,24 @@ def records() -> Iterator[list[Record]]:
 
 
 @pytest.fixture(scope="session")
-def zoo(mini: MiniLab) -> Iterator[Zoo]:
+def own_folder() -> Iterator[Path]:
+    """Where the zoo's temporary files go."""
+    with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def tried_zoo(mini: MiniLab, own_folder: Path) -> Zoo:
     """A judge that has judged a harmless hand-in."""
-    with own_temporary_folder():
-        yield Zoo(mini)
+    with temporary_files_in(own_folder):
+        return Zoo(mini)
+
+
+@pytest.fixture
+def zoo(tried_zoo: Zoo, own_folder: Path) -> Iterator[Zoo]:
+    """The judge, with temporary files where no other test's are, for as long as this test takes."""
+    with temporary_files_in(own_folder):
+        yield tried_zoo
 
 
 @pytest.mark.parametrize(

@@ -227,16 +227,15 @@ def write_records(records: list[Record], path: Path = RESULTS) -> None:
 
 
 @contextlib.contextmanager
-def own_temporary_folder() -> Iterator[None]:
-    """A folder for temporary files that nobody else uses; the sandbox's accounts have to pass through it."""
+def temporary_files_in(folder: Path) -> Iterator[None]:
+    """Temporary files of this process go where nobody else's do; the sandbox's accounts have to pass through."""
     before = tempfile.tempdir
-    with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
-        Path(folder).chmod(0o711)
-        tempfile.tempdir = folder
-        try:
-            yield
-        finally:
-            tempfile.tempdir = before
+    folder.chmod(0o711)
+    tempfile.tempdir = str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def _too_long(*_: object) -> None:
@@ -252,7 +251,11 @@ def main(arguments: list[str]) -> int:
     records: list[Record] = []
     quick = daily()
     signal.signal(signal.SIGALRM, _too_long)
-    with own_temporary_folder(), tempfile.TemporaryDirectory(prefix="mini-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="zoo-") as own,
+        temporary_files_in(Path(own)),
+        tempfile.TemporaryDirectory(prefix="mini-") as folder,
+    ):
         zoo = Zoo(MiniLab(Path(folder)))
         for group, hand_ins in all_hand_ins().items():
             for hand_in in hand_ins:

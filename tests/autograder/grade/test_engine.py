@@ -102,14 +102,19 @@ def test_a_killed_worker_loses_nothing(handed_in: MiniLab) -> None:
     require_whole(handed_in)
 
 
-def start_grading(lab: MiniLab) -> subprocess.Popen[str]:
-    """`course grade` on two workers in a process of its own, killed with its first verdicts in the cache."""
+@contextlib.contextmanager
+def grading(lab: MiniLab) -> Iterator[subprocess.Popen[str]]:
+    """`course grade` on two workers in a process of its own, with its first verdicts in the cache; killed after."""
     command = [sys.executable, "-m", "autograder", "grade", lab.lab.id, "--instance", str(lab.instance.root)]
     process = subprocess.Popen(
         [*command, "--workers", "2", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    wait_for(lambda: len(list(lab.instance.cache.rglob("*.json"))) >= 2 or process.poll() is not None)
-    return process
+    with process:
+        try:
+            wait_for(lambda: len(list(lab.instance.cache.rglob("*.json"))) >= 2 or process.poll() is not None)
+            yield process
+        finally:
+            process.kill()
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 90.0) -> None:
@@ -124,11 +129,11 @@ def wait_for(condition: Callable[[], bool], seconds: float = 90.0) -> None:
 def test_a_stopped_command_leaves_no_process_and_the_same_command_continues(
     handed_in: MiniLab, how: signal.Signals
 ) -> None:
-    process = start_grading(handed_in)
-    below = family(process)[1:]
-    assert process.poll() is None and len(below) > 4
-    process.send_signal(how)
-    _, errors = process.communicate(timeout=60)
+    with grading(handed_in) as process:
+        below = family(process)[1:]
+        assert process.poll() is None and len(below) > 4
+        process.send_signal(how)
+        _, errors = process.communicate(timeout=60)
     if how is signal.SIGINT:
         assert process.returncode == 130 and errors.strip().endswith("stopped")
     _, alive = psutil.wait_procs(below, timeout=30)
@@ -324,11 +329,9 @@ def test_two_commands_at_once_write_every_grade_whole(handed_in: MiniLab) -> Non
 
 
 def test_no_folder_stays_not_even_of_a_killed_command(handed_in: MiniLab) -> None:
-    process = start_grading(handed_in)
-    left = f"{FOLDER}-{process.pid}-*"
-    assert list(Path(tempfile.gettempdir()).glob(left))
-    process.kill()
-    process.communicate()
+    with grading(handed_in) as process:
+        left = f"{FOLDER}-{process.pid}-*"
+        assert list(Path(tempfile.gettempdir()).glob(left))
     grade_lab(handed_in.instance, handed_in.lab.id, engine=Engine(workers=2))
     assert list(Path(tempfile.gettempdir()).glob(left)) == []
     assert list(Path(tempfile.gettempdir()).glob(f"{FOLDER}-{os.getpid()}-*/dask-scratch-space")) == []
