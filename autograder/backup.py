@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 
 from autograder.archive import pack
 from autograder.course import COURSE_ID, Instance
@@ -26,16 +26,23 @@ from autograder.manifest import Manifest, write
 PARTIAL = ".partial"
 INSTANCE_ARCHIVE = "instance.tar.gz"
 EXCHANGE_ARCHIVE = "exchange.tar.gz"
+HANDIN_ARCHIVE, HANDIN_DATABASE = "handin.tar.gz", "handin.db"
 SETTINGS = ("gradebook", "exchange")
 Say = Callable[[str], None]
 
 
-def back_up(instance: Instance, target: Path, hub_url: str = "", say: Say = lambda text: None) -> Path:
+def back_up(
+    instance: Instance,
+    target: Path,
+    hub_url: str = "",
+    handin: Path | None = None,
+    say: Say = lambda text: None,
+) -> Path:
     """Write a new folder `target/YYYY-MM-DDTHHMMSSZ` and return it; `say` is told of each step.
 
-    Grading waits until it is done; a hand-in that arrives meanwhile may be in it or not. Raises
-    BackupError or GradebookError; a failed backup leaves nothing behind, a killed one a folder ending in
-    `.partial`, which the next removes.
+    `handin` is the folder of the hand-in service. Grading waits until it is done; a hand-in that arrives
+    meanwhile may be in it or not. Raises BackupError or GradebookError; a failed backup leaves nothing
+    behind, a killed one a folder ending in `.partial`, which the next removes.
     """
     hub = parse(hub_url, "--hub-database") if hub_url else None
     if target.resolve().is_relative_to(instance.root.resolve()):
@@ -62,7 +69,11 @@ def back_up(instance: Instance, target: Path, hub_url: str = "", say: Say = lamb
             if hub is not None:
                 say("the Hub's database")
                 manifest.hub = dump(hub, folder, "hub")
-            _pack_folders(instance, folder, manifest, say)
+            if handin is not None:
+                say("the hand-ins' database")
+                # before the files, so that each row's file is there; files are never changed
+                manifest.handin = dump(handin_database(handin), folder, "handin")
+            _pack_folders(instance, handin, folder, manifest, say)
             write(manifest, folder)
             for file in [*folder.iterdir(), folder]:
                 _to_disk(file)
@@ -71,9 +82,22 @@ def back_up(instance: Instance, target: Path, hub_url: str = "", say: Say = lamb
     return target / manifest.created
 
 
-def _pack_folders(instance: Instance, folder: Path, manifest: Manifest, say: Say) -> None:
+def handin_database(folder: Path) -> URL:
+    """The database of the hand-in service that keeps its files in a folder."""
+    return make_url(f"sqlite:///{folder / HANDIN_DATABASE}")
+
+
+def _pack_folders(
+    instance: Instance, handin: Path | None, folder: Path, manifest: Manifest, say: Say
+) -> None:
     say("the instance's folder")
     archives = {INSTANCE_ARCHIVE: (instance.root, _dumped_files(instance))}
+    if handin is not None:
+        names = {f"{HANDIN_DATABASE}{suffix}" for suffix in ("", *SIDE_FILES)}
+        archives[HANDIN_ARCHIVE] = (
+            handin,
+            frozenset(names | {"lock", "handin.log", "packages/incoming", "feedback/incoming"}),
+        )
     exchange = instance.exchange.resolve()
     if exchange.is_dir() and not exchange.is_relative_to(instance.root.resolve()):
         archives[EXCHANGE_ARCHIVE] = (exchange, frozenset())

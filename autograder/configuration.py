@@ -35,9 +35,8 @@ def configure(config: Config, root: Path) -> None:
     config.CourseDirectory.course_id = COURSE_ID
     config.CourseDirectory.db_url = Instance(root).gradebook_url
     config.Exchange.root = str(Instance(root).exchange)
-    config.ExchangeFactory.collect = "autograder.grade.collect.Collect"
-    # one account for everybody, as where the Hub is only tried out, says nothing about who handed in
-    config.ExchangeCollect.check_owner = Instance(root).setting("accounts", "unix") == "unix"
+    config.ExchangeFactory.collect = "autograder.exchange.Collect"
+    config.ExchangeFactory.release_feedback = "autograder.exchange.ReleaseFeedback"
     config.ClearMarkScheme.enforce_metadata = False
     config.Autograde.pre_convert_hook = "autograder.grade.preprocessors.take_in"
     config.Autograde.sanitize_preprocessors = ["autograder.grade.preprocessors.Rebuild"]

@@ -6,6 +6,7 @@ import tomllib
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from autograder.errors import ConfigurationError
@@ -49,6 +50,22 @@ class LearningPath:
     weeks: tuple[tuple[str, ...], ...]
 
 
+WHOLE_DAYS = ("grace_days", "closes_after")
+
+
+@dataclass(frozen=True)
+class LatePolicy:
+    """What lateness costs, in days begun.
+
+    `grace_days` of a student are forgiven over all labs; each further day of a lab takes `lost_per_day`
+    (0 to 1) of what it earned; `closes_after` days after it is due a lab takes nothing more, if set.
+    """
+
+    grace_days: int = 0
+    lost_per_day: float = 0.0
+    closes_after: int | None = None
+
+
 @dataclass(frozen=True)
 class Course:
     """Everything course.toml says. `starts` is the Monday of week 1, `opens_at` a local time; both may be missing."""
@@ -61,6 +78,7 @@ class Course:
     starts: date | None = None
     opens_at: time = time(8)
     paths: tuple[LearningPath, ...] = ()
+    late: LatePolicy = LatePolicy()
 
     def lab(self, name: str) -> Lab:
         """The lab with this id, or whose id starts with it: Lab-3.1 is not Lab-3.10.
@@ -116,9 +134,24 @@ def load_course(path: Path = ROOT / "course.toml") -> Course:
             about.get("starts"),
             about.get("opens_at", time(8)),
             paths,
+            _late_policy(path, text.get("late", {})),
         )
     except KeyError as error:
         raise ConfigurationError(f"{path}: the key {error} is missing") from error
+
+
+def _late_policy(path: Path, table: dict[str, Any]) -> LatePolicy:
+    try:
+        policy = LatePolicy(**table)
+    except TypeError as error:
+        known = ", ".join(LatePolicy.__dataclass_fields__)
+        raise ConfigurationError(f"{path}: [late] may hold {known}") from error
+    for name, value in table.items():
+        if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
+            raise ConfigurationError(f"{path}: {name} of [late] must be a number, 0 or more")
+    if policy.lost_per_day > 1 or any(int(table.get(name, 0)) != table.get(name, 0) for name in WHOLE_DAYS):
+        raise ConfigurationError(f"{path}: [late] has whole days, and lost_per_day between 0 and 1")
+    return policy
 
 
 @dataclass(frozen=True)

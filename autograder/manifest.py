@@ -30,6 +30,7 @@ class Manifest:
     versions: dict[str, str]
     gradebook: Dump
     hub: Dump | None = None
+    handin: Dump | None = None
     entries: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -64,6 +65,7 @@ def read(folder: Path) -> Manifest:
         manifest = Manifest(**content)
         manifest.gradebook = _dump(content["gradebook"])
         manifest.hub = _dump(content["hub"]) if content["hub"] else None
+        manifest.handin = _dump(content["handin"]) if content.get("handin") else None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BackupError(f"{file} was changed or is damaged ({error}). Nothing was restored") from error
     for name, expected in manifest.files.items():

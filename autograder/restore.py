@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy.engine import URL, make_url
 
 from autograder.archive import unpack
-from autograder.backup import EXCHANGE_ARCHIVE, INSTANCE_ARCHIVE, PARTIAL
+from autograder.backup import EXCHANGE_ARCHIVE, HANDIN_ARCHIVE, INSTANCE_ARCHIVE, PARTIAL, handin_database
 from autograder.course import COURSE_ID, Instance
 from autograder.database import parse, shown, sqlite_file
 from autograder.dump import Dump, count_rows, kind_of, load
@@ -33,7 +33,14 @@ class Restore:
     """
 
     def __init__(
-        self, backup: Path, root: Path, settings: dict[str, str], hub_url: str = "", *, replace: bool = False
+        self,
+        backup: Path,
+        root: Path,
+        settings: dict[str, str],
+        hub_url: str = "",
+        handin: Path | None = None,
+        *,
+        replace: bool = False,
     ) -> None:
         self.backup, self.root, self.replace = backup, root, replace
         self.manifest: Manifest = read(backup)
@@ -52,6 +59,11 @@ class Restore:
         self.folders = {INSTANCE_ARCHIVE: root}
         if EXCHANGE_ARCHIVE in self.manifest.files:
             self.folders[EXCHANGE_ARCHIVE] = Path(self.settings["exchange"])
+        if handin is not None:
+            if self.manifest.handin is None:
+                raise BackupError(f"{backup} holds no hand-ins of the service; leave --handin out")
+            self.folders[HANDIN_ARCHIVE] = handin
+            self.databases.append(("hand-ins' database", handin_database(handin), self.manifest.handin))
 
     def _moved(self) -> dict[str, str]:
         """Settings that name a place in the backed-up instance, as they are in the new one."""
@@ -92,7 +104,7 @@ class Restore:
         file = sqlite_file(url)
         if file is None:
             return bool(count_rows(url))
-        return not self._inside(url) and file.exists() and file.stat().st_size > 0
+        return self._folder_of(url) is None and file.exists() and file.stat().st_size > 0
 
     def run(self, say: Say = lambda text: None) -> None:
         """Write everything, then compare with the manifest. Raises BackupError saying what is wrong."""
@@ -102,11 +114,11 @@ class Restore:
             self._unpack(say)
             _change_settings(Instance(unpacked[0]).settings_file, self.changes)
             for what, url, about in self.databases:
-                if not self._inside(url):
+                if self._folder_of(url) is None:
                     say(f"the {what}: {shown(url)}")
                     load(url, self.backup / about.file, about, self.aside)
-            for partial, folder in zip(unpacked, self.folders.values(), strict=True):
-                self._move_into_place(partial, folder)
+            for partial, place in zip(unpacked, self.folders.values(), strict=True):
+                self._move_into_place(partial, place)
         except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
             raise BackupError(f"the backup could not be written: {error}") from error
         finally:
@@ -114,10 +126,12 @@ class Restore:
                 shutil.rmtree(partial, ignore_errors=True)  # only a failure has left one
         self._compare()
 
-    def _inside(self, url: URL) -> bool:
-        """Whether the database is a file of the instance, which moves into place with its folder."""
+    def _folder_of(self, url: URL) -> Path | None:
+        """The folder that a database is a file of and moves into place with."""
         file = sqlite_file(url)
-        return file is not None and file.is_relative_to(self.root)
+        return next(
+            (folder for folder in self.folders.values() if file and file.is_relative_to(folder)), None
+        )
 
     def _unpack(self, say: Say) -> None:
         for name, folder in self.folders.items():
@@ -132,11 +146,11 @@ class Restore:
                     f"{name} holds {entries} entries, {self.manifest.entries[name]} were stored"
                 )
         for what, url, about in self.databases:
-            file = sqlite_file(url)
-            if file is not None and self._inside(url):
+            file, home = sqlite_file(url), self._folder_of(url)
+            if file is not None and home is not None:
                 say(f"the {what}: {shown(url)}")
-                partial = self.root.with_name(self.root.name + PARTIAL)
-                inside = make_url(f"sqlite:///{partial / file.relative_to(self.root)}")
+                partial = home.with_name(home.name + PARTIAL)
+                inside = make_url(f"sqlite:///{partial / file.relative_to(home)}")
                 load(inside, self.backup / about.file, about, self.aside)
 
     def _move_into_place(self, partial: Path, folder: Path) -> None:

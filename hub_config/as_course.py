@@ -11,9 +11,13 @@ from autograder.report.neutral import neutral_text
 from hub_config.errors import HubError
 
 WRITE_SETTINGS = (
-    'umask 077; mkdir -p "$0" && cat > "$0/instance.toml.new" && mv "$0/instance.toml.new" "$0/instance.toml"'
+    'umask 077; mkdir -p "$0" && cd "$0" && { grep -s "^path = " instance.toml; cat; } > instance.toml.new '
+    "&& mv instance.toml.new instance.toml"
 )
-"""Shell: the text on standard input becomes instance.toml of the folder, which is made where it is missing."""
+"""Shell: the text on standard input becomes instance.toml of the folder, which is made where it is missing.
+
+The learning path that a class follows stays: it is not the deployment's to know.
+"""
 
 
 def as_course(account: str, folder: Path, command: list[str], text: str = "") -> None:

@@ -1,18 +1,21 @@
 """What every deployment's Hub has in common: groups, roles, the course service, the culler, user servers.
 
-Scopes follow from what each does and no more. The role `server`, which gives a user's server its
-token, is left as JupyterHub has it: report activity, let its own user in. It never holds `inherit`.
+Scopes follow from what each does and no more.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from autograder.course import load_course
 from autograder.service.permissions import ASSISTANTS, INSTRUCTORS, STUDENTS
-from hub_config.site import Site
+from hub_config.exchange import published
+from hub_config.site import HANDIN, Site
 
+HAND_IN = f"access:services!service={HANDIN}"
 SERVICE = "course"
 """Name of the course service: it is served below /services/course/."""
 IDLE_SECONDS = 3600
@@ -23,19 +26,20 @@ MEMORY = "4G"
 
 def configure(c: Any, site: Site, idle_seconds: int = IDLE_SECONDS) -> None:
     """Declare people, services and servers of `site` in the Hub's configuration `c`."""
-    _people(c, site)
+    declare_people(c, site.instructors, site.assistants, site.students)
     _services(c, site, idle_seconds)
     _servers(c, site)
 
 
-def _people(c: Any, site: Site) -> None:
-    c.Authenticator.allowed_users = set(site.people)
+def declare_people(c: Any, instructors: list[str], assistants: list[str], students: list[str]) -> None:
+    """Groups, and what the members of each may do; the same in every deployment."""
+    c.Authenticator.allowed_users = {*instructors, *assistants, *students}
     # JupyterHub's default lets in whoever was listed once
     c.Authenticator.allow_existing_users = False
     c.JupyterHub.load_groups = {
-        INSTRUCTORS: {"users": site.instructors},
-        ASSISTANTS: {"users": site.assistants},
-        STUDENTS: {"users": site.students},
+        INSTRUCTORS: {"users": instructors},
+        ASSISTANTS: {"users": assistants},
+        STUDENTS: {"users": students},
     }
     c.JupyterHub.load_roles = [
         {
@@ -53,6 +57,19 @@ def _people(c: Any, site: Site) -> None:
             "description": "see who is there, start and stop servers, without entering them",
             "groups": [INSTRUCTORS],
             "scopes": ["admin-ui", "list:users", "read:users:activity", "servers"],
+        },
+        {
+            # JupyterHub's own role of users' servers, with handing in; it never holds `inherit`
+            "name": "server",
+            "description": "report activity, let its own user in, hand in for them",
+            "scopes": ["users:activity!user", "access:servers!server", HAND_IN],
+        },
+        {
+            "name": "handing-in",
+            "description": "hand in and read one's own hand-ins",
+            "groups": [STUDENTS, ASSISTANTS, INSTRUCTORS],
+            "services": [SERVICE],
+            "scopes": [HAND_IN],
         },
         {
             "name": "idle-culler",
@@ -76,6 +93,7 @@ def first_page(course: str) -> Callable[[Any], str]:
 
 def _services(c: Any, site: Site, idle_seconds: int) -> None:
     account = {"user": site.course_account} if site.course_account else {}
+    handin_account = {"user": site.handin_account} if site.handin_account else {}
     c.JupyterHub.services = [
         {
             "name": SERVICE,
@@ -86,6 +104,16 @@ def _services(c: Any, site: Site, idle_seconds: int) -> None:
             "oauth_no_confirm": True,
             "display": True,
             **account,
+        },
+        {
+            "name": HANDIN,
+            "url": f"http://127.0.0.1:{site.handin_port}",
+            "command": [f"{site.students_environment}/bin/python", "-m", "handin.service"],
+            "cwd": site.handin,
+            "environment": handin_environment(site),
+            "oauth_no_confirm": True,
+            "display": True,
+            **handin_account,
         },
         {
             "name": "idle-culler",
@@ -109,6 +137,7 @@ def service_environment(site: Site) -> dict[str, str]:
         "PATH": f"{staff}/bin:{students}/bin:/usr/bin:/bin:/usr/sbin:/sbin",
         "COURSE_INSTANCE": site.instance,
         "COURSE_EXCHANGE": site.exchange,
+        "HANDIN_URL": site.handin_url,
         "JUPYTERHUB_ROOT_DIR": site.checkout,
         "JUPYTERHUB_DEFAULT_URL": "/formgrader/manage_assignments",
         "JUPYTER_CONFIG_PATH": f"{site.jupyter}/service",
@@ -118,6 +147,19 @@ def service_environment(site: Site) -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "HF_HUB_OFFLINE": "1",
         **({} if site.course_account else {"HOME": os.environ["HOME"]}),
+    }
+
+
+def handin_environment(site: Site) -> dict[str, str]:
+    """Environment of the hand-in service, which needs nothing of the course but its published labs."""
+    return {
+        "PATH": f"{site.students_environment}/bin:/usr/bin:/bin",
+        "HANDIN_FOLDER": site.handin,
+        "HANDIN_PUBLISHED": str(published(Path(site.exchange))),
+        "HANDIN_COLLECTOR": SERVICE,
+        "HANDIN_TIME_ZONE": load_course().time_zone.key,
+        "LANG": "C.UTF-8",
+        **({} if site.handin_account else {"HOME": os.environ["HOME"]}),
     }
 
 
@@ -133,6 +175,7 @@ def _servers(c: Any, site: Site) -> None:
         "PATH": f"{site.students_environment}/bin:/usr/bin:/bin",
         "JUPYTER_CONFIG_PATH": f"{site.jupyter}/user",
         "COURSE_EXCHANGE": site.exchange,
+        "HANDIN_URL": site.handin_url,
         "LANG": "C.UTF-8",
         "OMP_NUM_THREADS": "1",
         "TOKENIZERS_PARALLELISM": "false",

@@ -13,6 +13,7 @@ CODE = [
     "autograder",
     "examples",
     "hub_config",
+    "handin/src",
     "labkit/src",
     "reference_impl",
     "heldout",

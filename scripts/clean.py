@@ -44,7 +44,8 @@ def main() -> None:
     for pattern in ("__pycache__", "*.egg-info"):
         for path in ROOT.rglob(pattern):
             remove(path)
-    remove(ROOT / "labkit" / "build")
+    for name in ("labkit", "handin"):
+        remove(ROOT / name / "build")
     subprocess.run(["git", "-C", str(ROOT), "status", "--short", "--ignored"], check=False)
 
 

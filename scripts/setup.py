@@ -34,6 +34,9 @@ POLICY = Path("/usr/sbin/policy-rc.d")
 TEST_PACKAGES = {"chromium": "chromium", "nginx": "nginx-light", "systemd-analyze": "systemd"}
 SYSTEM_PACKAGES = {"bwrap": "bubblewrap", "setpriv": "util-linux", "prlimit": "util-linux"}
 
+OWN = ("labkit", "handin")
+"""Packages of this checkout that students' servers need."""
+
 
 class SetupFailed(Exception):
     """Set-up cannot go on; the text says what to do."""
@@ -174,21 +177,22 @@ def pip(folder: Path, *arguments: str, what: str) -> None:
 
 
 def set_up_students(python: str) -> Path:
-    """`.venv`: labkit by path first, so that no index is ever asked for that name; then the lock."""
+    """`.venv`: our own packages by path first, so that no index is ever asked for their names; then the lock."""
     folder = student_home()
     folder.parent.mkdir(parents=True, exist_ok=True)
     make_environment(folder, python)
     stamp = Stamp(folder / "course-stamp.json")
     version = subprocess.run([python, "--version"], capture_output=True, text=True).stdout.strip()
     libraries = version + digest(REQUIREMENTS / "course.lock", REQUIREMENTS / "no-deps.txt")
-    package = digest(ROOT / "labkit")
     fresh = stamp.stale("libraries", libraries)
-    if fresh or stamp.stale("labkit", package):
-        labkit = ["--no-deps", "--force-reinstall", str(ROOT / "labkit")]
-        pip(folder, *labkit, what="labkit, from this checkout")
-        # setuptools leaves a second copy of the assets there
-        shutil.rmtree(ROOT / "labkit" / "build", ignore_errors=True)
-        stamp.set("labkit", package)
+    for name in OWN:
+        package = digest(ROOT / name)
+        if fresh or stamp.stale(name, package):
+            own = ["--no-deps", "--force-reinstall", str(ROOT / name)]
+            pip(folder, *own, what=f"{name}, from this checkout")
+            # setuptools leaves a second copy there
+            shutil.rmtree(ROOT / name / "build", ignore_errors=True)
+            stamp.set(name, package)
     if fresh:
         index = ["--index-url", TORCH_INDEX] if TORCH_INDEX else []
         pip(folder, *index, "torch==2.13.0", what="torch (CPU), 200 MB")

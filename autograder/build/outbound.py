@@ -98,6 +98,7 @@ def _take_the_place(staged: Path, place: Path) -> None:
     """Two renames: whoever looks finds the old folder, for an instant none, then the new one."""
     old = _beside(place, "old")
     if place.exists():
+        shutil.rmtree(old, ignore_errors=True)
         place.rename(old)
     try:
         staged.rename(place)
@@ -105,4 +106,4 @@ def _take_the_place(staged: Path, place: Path) -> None:
         if old.exists():
             old.rename(place)
         raise
-    shutil.rmtree(old, ignore_errors=True)  # what stays is removed by the next release
+    # the old folder stays until the next release: somebody may be reading it just now

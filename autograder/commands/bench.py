@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import click
 from rich.console import Console
@@ -10,7 +12,8 @@ from rich.progress import Progress, TaskID
 from rich.table import Column, Table
 
 from autograder.commands.screen import console, progress
-from autograder.course import load_course
+from autograder.course import ROOT, load_course
+from autograder.errors import QualityError
 from autograder.quality.bench_grade import NOTEBOOKS, GradeBench, bench_grade, chosen_notebooks
 from autograder.quality.bench_scale import Advance, ScaleBench, bench_scale
 
@@ -171,3 +174,18 @@ def _scale_table(result: ScaleBench) -> Table:
     for name, value in rows.items():
         table.add_row(name, value)
     return table
+
+
+@bench.command()
+@click.option("--students", type=click.IntRange(1, 500), default=30, show_default=True)
+@JSON
+def hub(students: int, as_json: bool) -> None:
+    """The minute before a deadline: students at once log in, start a server, fetch, hand in, read feedback.
+
+    Needs root, for an account a student, and about 200 MiB of memory for each.
+    """
+    # a process of its own: the course is not built on a deployment, but a deployment on the course
+    command = [sys.executable, "-m", "hub_config.load", "--students", str(students)]
+    done = subprocess.run([*command, *(["--json"] if as_json else [])], cwd=ROOT)
+    if done.returncode != 0:
+        raise QualityError("the load test did not come to an end; what it said is above")

@@ -8,8 +8,10 @@ import click
 
 from autograder.commands.grade import INSTANCE, chosen_instance, known_lab
 from autograder.commands.screen import console
+from autograder.course import load_course
 from autograder.errors import ConfigurationError
 from autograder.report.export import Export, as_csv, for_canvas, for_moodle, read_grades, read_roster
+from autograder.schedule import followed
 
 
 @click.command()
@@ -36,7 +38,8 @@ def export(
 ) -> None:
     """Write the grades of one LAB or several as a file for a spreadsheet, Canvas or Moodle."""
     target = chosen_instance(root)
-    students, maxima = read_grades(target, [known_lab(target, lab) for lab in labs])
+    course = followed(load_course(), target)
+    students, maxima = read_grades(target, course, [known_lab(target, lab) for lab in labs])
     if kind == "csv":
         done = Export(as_csv(students, maxima))
     elif roster is None:

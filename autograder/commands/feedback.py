@@ -8,13 +8,14 @@ import click
 
 from autograder.commands.grade import INSTANCE, chosen_instance, known_lab
 from autograder.commands.screen import console
-from autograder.report.feedback import make_feedback, publish_feedback
+from autograder.report.feedback import make_feedback
+from autograder.report.publish_feedback import publish_feedback
 
 
 @click.command()
 @click.argument("lab")
 @click.option("--student", default=None, help="This student only.")
-@click.option("--publish", is_flag=True, help="Also put the pages where their students can fetch them.")
+@click.option("--publish", is_flag=True, help="Also give the pages back to their students.")
 @INSTANCE
 def feedback(lab: str, student: str | None, publish: bool, root: Path | None) -> None:
     """Write the feedback pages of LAB."""

@@ -22,7 +22,9 @@ from autograder.build.publish import (
 from autograder.build.released import releasing
 from autograder.commands.grade import INSTANCE, chosen_instance
 from autograder.commands.screen import console
-from autograder.course import Course, Lab, load_course
+from autograder.course import Course, Instance, Lab, load_course
+from autograder.errors import IntakeError
+from autograder.extensions import tell_deadlines
 from autograder.schedule import follow, followed, moment_of, on_path, opened
 
 
@@ -72,6 +74,7 @@ def release(
             require_erratum(plans, erratum)
         if not dry_run:
             release_labs(plans if as_of is None else only_new(plans), course, target, erratum)
+            _tell_deadlines(target, course)
     if as_of is not None:
         for plan in plans:
             if plan.state == "erratum":
@@ -93,6 +96,14 @@ def _chosen(course: Course, labs: tuple[str, ...], week: int | None, as_of: str 
         return opened(course, moment_of(as_of, course))
     found = labs_of_week(course, week) if week is not None else course.select(labs)
     return list(dict.fromkeys(found))
+
+
+def _tell_deadlines(target: Instance, course: Course) -> None:
+    """What is out is out: a hand-in service that is down, or starting, does not make a release fail."""
+    try:
+        tell_deadlines(target, course)
+    except IntakeError as error:
+        console.print(f"{error}: course deadlines", markup=False)
 
 
 def _table(plans: Sequence[Plan]) -> Table:

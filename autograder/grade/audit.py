@@ -9,7 +9,7 @@ from nbgrader.api import Gradebook
 
 from autograder.course import Instance
 from autograder.errors import ReceiptError
-from autograder.grade.current import Latest, is_withdrawn, scores_of, verdict_is
+from autograder.grade.current import Latest, is_deleted, is_withdrawn, scores_of, verdict_is
 from autograder.grade.receipts import FIRST, Receipts
 from autograder.gradebook import gradebook_exists, open_gradebook
 from autograder.nbgrader_api import quiet
@@ -46,7 +46,7 @@ def audit(instance: Instance, known_head: str = "") -> Audit:
 
 def _verdicts(instance: Instance, latest: Latest) -> Iterator[str]:
     for (lab, student, notebook), receipt in sorted(latest.items()):
-        if is_withdrawn(receipt):
+        if is_withdrawn(receipt) or is_deleted(receipt):
             continue
         file = instance.verdicts / lab / student / f"{notebook}.json"
         if not file.is_file():
@@ -65,7 +65,7 @@ def _scores(gradebook: Gradebook, latest: Latest) -> Iterator[str]:
                 scores = scores_of(notebook)
                 where = f"{key[1]}, {key[0]}, {key[2]}"
                 receipt = latest.get(key)
-                if receipt is None:
+                if receipt is None or is_deleted(receipt):
                     if any(score is not None for score in scores.values()):
                         yield f"{where}: scores without a receipt; they were not written by the judge"
                     continue
@@ -77,5 +77,6 @@ def _scores(gradebook: Gradebook, latest: Latest) -> Iterator[str]:
                             f"{where}, {cell['grade_id']}: the gradebook says {found}, "
                             f"receipt {receipt['number']} says {cell['points']:g}"
                         )
-    for lab, student, notebook in sorted(set(latest) - seen):
+    expected = {key for key, receipt in latest.items() if not is_deleted(receipt)}
+    for lab, student, notebook in sorted(expected - seen):
         yield f"{student}, {lab}, {notebook}: there is a receipt, but no grade in the gradebook"

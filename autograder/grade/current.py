@@ -35,10 +35,10 @@ def is_current(instance: Instance, bundle: Bundle, student: str, sandbox: Sandbo
     for master in bundle.notebooks:
         receipt = latest.get((bundle.lab, student, master.id))
         if not (folder / f"{master.id}.ipynb").is_file():
-            if receipt is not None and not is_withdrawn(receipt):
+            if receipt is not None and not is_withdrawn(receipt) and not is_deleted(receipt):
                 return False
             continue
-        if receipt is None or is_withdrawn(receipt) or receipt["fault"]:
+        if receipt is None or is_withdrawn(receipt) or is_deleted(receipt) or receipt["fault"]:
             return False
         if receipt["handed_in"] != now or receipt["version"] != master.version:
             return False
@@ -67,6 +67,16 @@ def verdict_is(instance: Instance, receipt: Receipt) -> bool:
 def is_withdrawn(receipt: Receipt) -> bool:
     """Whether the receipt says that a later attempt no longer had this notebook."""
     return bool(receipt["cells"]) and all(cell["outcome"] == NOT_HANDED_IN for cell in receipt["cells"])
+
+
+def deletion(lab: str, student: str, notebook: str) -> Receipt:
+    """What a receipt says of a grade that was deleted with everything else of its student."""
+    return {"lab": lab, "student": student, "notebook": notebook, "deleted": True, "cells": []}
+
+
+def is_deleted(receipt: Receipt) -> bool:
+    """Whether the receipt says that the grade was deleted."""
+    return bool(receipt.get("deleted", False))
 
 
 def automatic_scores(gradebook: Gradebook, lab: str, student: str) -> dict[str, dict[str, float | None]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from autograder.course import Instance
 from autograder.grade.course_grade import Graded, Watch, grade_lab
+from autograder.grade.current import is_deleted
 from autograder.grade.engine import Engine
 from autograder.grade.receipts import Receipt, Receipts
 
@@ -36,7 +37,7 @@ def regrade_lab(
     changes = [
         change
         for key, receipt in sorted(after.items())
-        if key in before and key[0] == lab_id and before[key] != receipt
+        if key in before and key[0] == lab_id and before[key] != receipt and not is_deleted(before[key])
         for change in changes_between(before[key], receipt)
     ]
     return graded, changes

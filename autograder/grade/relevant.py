@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 LOADERS = {"zoo", "data", "evaluation"}
 """Modules of labkit whose calls only load and measure."""
+READERS = {"items", "keys", "values", "index"}
+"""Methods of the dicts and lists of shared cells that change nothing."""
 PLAIN = (ast.Assign, ast.AnnAssign, ast.FunctionDef, ast.ClassDef)
 """Statements that only bind names, if their targets are plain names."""
 
@@ -59,6 +61,8 @@ def _may_do_more(node: ast.AST) -> bool:
     function = node.func
     if isinstance(function, ast.Name):
         return function.id not in dir(builtins)
+    if isinstance(function, ast.Attribute) and function.attr in READERS:
+        return False  # what it is called on is looked at by itself
     owner = function.value if isinstance(function, ast.Attribute) else None
     while isinstance(owner, ast.Attribute | ast.Subscript | ast.Call):
         owner = owner.func if isinstance(owner, ast.Call) else owner.value

@@ -15,10 +15,11 @@ from pathlib import Path
 
 from nbgrader.api import Gradebook
 
-from autograder.course import Instance
+from autograder.course import Course, Instance
 from autograder.errors import ConfigurationError, GradebookError
 from autograder.gradebook import open_gradebook
 from autograder.nbgrader_api import quiet
+from autograder.report.final import final_results
 
 CANVAS_COLUMNS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
 """What Canvas's export begins with and its import matches on; a column may be missing but for the first two."""
@@ -31,7 +32,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 @dataclass(frozen=True)
 class Student:
-    """One student as the gradebook knows them, with the score of each lab handed in, penalties taken off."""
+    """One student as the gradebook knows them, with what each lab handed in counts."""
 
     id: str
     last_name: str
@@ -51,33 +52,35 @@ class Export:
     """Students on the roster who have no grade."""
 
 
-def read_grades(instance: Instance, labs: Sequence[str]) -> tuple[list[Student], dict[str, float]]:
-    """Every student of the gradebook with the scores of these labs, and the maximum of each lab.
+def read_grades(
+    instance: Instance, course: Course, labs: Sequence[str]
+) -> tuple[list[Student], dict[str, float]]:
+    """Every student of the gradebook with what these labs count, and the maximum of each lab.
 
-    Raises GradebookError when a lab is not in the gradebook.
+    Lateness is taken off, with grace days spent over all labs of the course. Raises GradebookError when
+    a lab is not in the gradebook.
     """
+    results = final_results(instance, course)
     with open_gradebook(instance) as gradebook, quiet():
         known = {assignment.name: assignment for assignment in gradebook.assignments}
         missing = [lab for lab in labs if lab not in known]
         if missing:
             raise GradebookError(f"the gradebook does not know {', '.join(missing)}: build the lab first")
         maxima = {lab: float(known[lab].max_score) for lab in labs}
-        return _students(gradebook, labs), maxima
+        people = _students(gradebook)
+    for student in people:
+        student.scores.update({one.lab: one.counts for one in results.get(student.id, []) if one.lab in labs})
+    return people, maxima
 
 
-def _students(gradebook: Gradebook, labs: Sequence[str]) -> list[Student]:
-    scores: dict[str, dict[str, float]] = {}
-    for lab in labs:
-        for submission in gradebook.assignment_submissions(lab):
-            penalty = sum(notebook.late_submission_penalty or 0.0 for notebook in submission.notebooks)
-            scores.setdefault(submission.student_id, {})[lab] = max(0.0, submission.score - penalty)
+def _students(gradebook: Gradebook) -> list[Student]:
     return [
         Student(
             student.id,
             student.last_name or "",
             student.first_name or "",
             student.email or "",
-            scores.get(student.id, {}),
+            {},
         )
         for student in sorted(gradebook.students, key=lambda student: str(student.id))
     ]

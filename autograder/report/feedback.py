@@ -157,14 +157,3 @@ def make_feedback(instance: Instance, lab_id: str, student: str | None = None) -
             f"{len(pages)} pages were written; these students have none:\n" + "\n".join(failures)
         )
     return pages
-
-
-def publish_feedback(instance: Instance, lab_id: str, student: str | None = None) -> None:
-    """Put written feedback pages into the exchange, each where only its student finds it.
-
-    Raises CourseError with nbgrader's reason, which is most often that the exchange is not there yet.
-    """
-    arguments = [lab_id] if student is None else [lab_id, student]
-    failure = call_nbgrader(instance, "release_feedback", *arguments)
-    if failure:
-        raise CourseError(f"the feedback of {lab_id} could not be published: {failure[-800:]}")

@@ -8,12 +8,15 @@ from pathlib import Path
 from jupyterhub.singleuser.extension import JupyterHubSingleUser
 
 from autograder.course import Instance
+from autograder.handin import remember_service
+from autograder.service.class_pages import ClassPage, StatisticsPage
 from autograder.service.formgrader import CourseFormgrader
 from autograder.service.identity import CourseAuthorizer, CourseIdentityProvider
+from autograder.service.permissions import INSTANCE_VARIABLE
 from autograder.service.queue import JobQueue
 
-INSTANCE = "COURSE_INSTANCE"
-"""Environment variable with the folder of the instance that is served."""
+HANDIN_URL = "HANDIN_URL"
+"""Environment variable with the address of the hand-in service, if there is one."""
 
 
 class CourseService(JupyterHubSingleUser):  # type: ignore[misc]
@@ -39,9 +42,22 @@ class CourseService(JupyterHubSingleUser):  # type: ignore[misc]
         app = self.serverapp
         # formgrader is shown in a frame inside Lab, which comes from this same server
         app.web_app.settings["headers"]["Content-Security-Policy"] = "frame-ancestors 'self'"
-        instance = Instance(Path(os.environ[INSTANCE]))
+        instance = Instance(Path(os.environ[INSTANCE_VARIABLE]))
+        if HANDIN_URL in os.environ:
+            remember_service(instance, os.environ[HANDIN_URL], os.environ["JUPYTERHUB_API_TOKEN"])
         self.queue = JobQueue(instance.root / "queue.json")
+        if HANDIN_URL in os.environ:
+            self.queue.add("tell the deadlines", ["deadlines", "--wait", "60"], "the course")
         app.web_app.settings["course_queue"] = self.queue
+        base = app.web_app.settings["base_url"].rstrip("/")
+        # before formgrader's, whose last pattern takes everything
+        app.web_app.add_handlers(
+            ".*$",
+            [
+                (f"{base}/formgrader/class/?", ClassPage),
+                (f"{base}/formgrader/statistics/([^/]+)", StatisticsPage),
+            ],
+        )
         formgrader = CourseFormgrader(parent=app)
         formgrader.root_dir = app.root_dir
         formgrader.log = app.log

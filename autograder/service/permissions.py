@@ -15,6 +15,9 @@ ASSISTANTS = "assistants"
 STUDENTS = "students"
 """Names of the Hub's groups."""
 
+INSTANCE_VARIABLE = "COURSE_INSTANCE"
+"""Environment variable with the folder of the instance that is served."""
+
 
 class Role(StrEnum):
     """What somebody is to the course service."""
@@ -38,6 +41,8 @@ _ASSISTANT_ROUTES = {
         f"/submissions/{_SEGMENT}",
         f"/submissions/{_SEGMENT}/(next|prev|next_incorrect|prev_incorrect)",
         "/queue",
+        "/class",
+        f"/statistics/{_SEGMENT}",
         "/api/queue",
         "/api/status",
         "/api/assignments",

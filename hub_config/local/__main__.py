@@ -11,22 +11,18 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
 import click
 import psutil
 from rich.console import Console
-from rich.table import Table
 
 from autograder.course import load_course
 from autograder.errors import CourseError
 from hub_config.errors import HubError
 from hub_config.exchange import prepare_exchange
-from hub_config.hub import MEMORY, SERVICE
-from hub_config.limited_spawner import describe_limit, remove_memory_groups
+from hub_config.limited_spawner import remove_memory_groups
 from hub_config.local import accounts, processes
 from hub_config.local.prepare import (
     ROOT,
@@ -34,14 +30,15 @@ from hub_config.local.prepare import (
     prepare_folders,
     publish,
 )
+from hub_config.local.ready import wait_until_ready
 from hub_config.local.settings import Settings
+from hub_config.local.welcome import print_welcome
 from hub_config.ports import free_ports, require_free
 from hub_config.proxy import proxy_command
 from hub_config.site import SITE_VARIABLE, Site
 
 SHARED = Path(os.environ.get("COURSE_OPT", "/opt/model-compression-course"))
 NOBODY = 65534
-START_SECONDS = 60
 HUB_FILES = ("hub/jupyterhub.sqlite", "hub/cookie_secret", "hub/log")
 """What the Hub itself remembers between runs."""
 console = Console(highlight=False, soft_wrap=True)
@@ -66,10 +63,19 @@ class Stopped(Exception):
     help="Keep everything there instead; every account must be able to reach it.",
 )
 @click.option(
+    "--students",
+    type=click.IntRange(1, 500),
+    default=2,
+    show_default=True,
+    help="Number of student accounts.",
+)
+@click.option(
     "--lab", "labs", multiple=True, help="Publish this lab only; may be given again. All by default."
 )
-def hub(port: int, fresh: bool, demo: bool, prefix: str, folder: Path | None, labs: tuple[str, ...]) -> None:
-    """Serve the course at http://127.0.0.1:PORT with two students, an assistant and an instructor."""
+def hub(
+    port: int, fresh: bool, demo: bool, prefix: str, folder: Path | None, students: int, labs: tuple[str, ...]
+) -> None:
+    """Serve the course at http://127.0.0.1:PORT with students, an assistant and an instructor."""
     chosen = [lab.id for lab in load_course().select(labs)]
     unix = os.geteuid() == 0
     state = folder.resolve() if folder else state_folder(unix)
@@ -83,9 +89,9 @@ def hub(port: int, fresh: bool, demo: bool, prefix: str, folder: Path | None, la
         end_earlier_run(state, unix)
         require_free(port)
         if fresh:
-            for name in ("homes", "exchange", "course", *HUB_FILES):
+            for name in ("homes", "exchange", "handin", "course", *HUB_FILES):
                 _remove(state / name)
-        serve(state, port, chosen, demo=demo, prefix=prefix, unix=unix)
+        serve(state, port, chosen, students, demo=demo, prefix=prefix, unix=unix)
 
 
 def _remove(path: Path) -> None:
@@ -112,7 +118,9 @@ def end_earlier_run(state: Path, unix: bool) -> None:
         accounts.remove_accounts(state)
 
 
-def serve(state: Path, port: int, labs: list[str], *, demo: bool, prefix: str, unix: bool) -> None:
+def serve(
+    state: Path, port: int, labs: list[str], students: int, *, demo: bool, prefix: str, unix: bool
+) -> None:
     """Prepare, start, wait for Ctrl-C, stop."""
     processes.adopt_orphans()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -120,12 +128,14 @@ def serve(state: Path, port: int, labs: list[str], *, demo: bool, prefix: str, u
     started: subprocess.Popen[bytes] | None = None
     try:
         with console.status("preparing") as status:
-            site, passwords = prepare(state, port, labs, demo=demo, prefix=prefix, unix=unix, status=status)
+            site, passwords = prepare(
+                state, port, labs, students, demo=demo, prefix=prefix, unix=unix, status=status
+            )
             status.update("starting the Hub")
             started = start(state)
             wait_until_ready(started, port, state)
             processes.remember(state / "processes.json")
-        print_welcome(site, passwords, port, unix)
+        print_welcome(console, site, passwords, port, unix)
         while started.poll() is None:
             time.sleep(1)
             processes.remember(state / "processes.json")
@@ -144,7 +154,15 @@ def _stop(*_: object) -> None:
 
 
 def prepare(
-    state: Path, port: int, labs: list[str], *, demo: bool, prefix: str, unix: bool, status: object
+    state: Path,
+    port: int,
+    labs: list[str],
+    count: int,
+    *,
+    demo: bool,
+    prefix: str,
+    unix: bool,
+    status: object,
 ) -> tuple[Site, dict[str, str]]:
     """Everything up to the Hub's own start. Returns the site and each person's password."""
     say = status.update  # type: ignore[attr-defined]
@@ -152,17 +170,21 @@ def prepare(
     say("installing the proxy")
     proxy = proxy_command(state / "proxy")
     students, assistants, instructors = (
-        [prefix + name for name in names] for names in (["student1", "student2"], ["ta1"], ["instructor1"])
+        [prefix + name for name in names]
+        for names in ([f"student{number + 1}" for number in range(count)], ["ta1"], ["instructor1"])
     )
     account = f"{prefix}coursework" if unix else ""
+    handin_account = f"{prefix}handin" if unix else ""
     password = "" if unix else secrets.token_urlsafe(9)
     people = [*students, *assistants, *instructors]
     say("making accounts")
     passwords = dict.fromkeys(people, password)
     if unix:
         # the course's account comes first: its number must not change when people are added
-        homes = {account: state / "course" / "home"} | {name: state / "homes" / name for name in people}
+        homes = {account: state / "course" / "home", handin_account: state / "handin"}
+        homes |= {name: state / "homes" / name for name in people}
         passwords = accounts.make_accounts(homes, state)
+    (state / "handin").mkdir(exist_ok=True, mode=0o700)
     prepare_exchange(state / "exchange", account)
     say("copying the course")
     checkout, instance = prepare_course(state, account, demo, console.print)
@@ -172,18 +194,21 @@ def prepare(
         checkout=str(checkout),
         instance=str(instance),
         exchange=str(state / "exchange"),
+        handin=str(state / "handin"),
         jupyter=str(state / "jupyter"),
         course_account=account,
+        handin_account=handin_account,
         instructors=instructors,
         assistants=assistants,
         students=students,
         service_port=0,
+        handin_port=0,
     )
     say("building and publishing the labs")
     publish(site, labs)
     # last, so that nobody can take them before the Hub does
-    service_port, hub_port, proxy_port = free_ports(3)
-    site = replace(site, service_port=service_port)
+    service_port, handin_port, hub_port, proxy_port = free_ports(4)
+    site = replace(site, service_port=service_port, handin_port=handin_port)
     drop = (
         ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs"]
         if unix
@@ -224,46 +249,6 @@ def start(state: Path) -> subprocess.Popen[bytes]:
             start_new_session=True,
             preexec_fn=processes.end_with_parent,
         )
-
-
-def wait_until_ready(started: subprocess.Popen[bytes], port: int, state: Path) -> None:
-    """Until Hub, proxy and course service answer. Raises HubError with the end of the log."""
-    deadline = time.monotonic() + START_SECONDS
-    for page in ("/hub/health", f"/services/{SERVICE}/formgrader/static/css/nbgrader.css"):
-        while not _answers(f"http://127.0.0.1:{port}{page}"):
-            if started.poll() is not None or time.monotonic() > deadline:
-                tail = (state / "hub" / "log").read_text("utf-8", "replace")[-1500:]
-                raise HubError(f"the Hub did not start; the end of {state / 'hub' / 'log'}:\n{tail}")
-            time.sleep(0.2)
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-def print_welcome(site: Site, passwords: dict[str, str], port: int, unix: bool) -> None:
-    """Who can log in and what to click first."""
-    table = Table("account", "password", "is", "first clicks")
-    clicks = {
-        "student": "Nbgrader > Assignment List > Fetch, open a notebook, Validate, Submit",
-        "assistant": "Collect, click the number of submissions, Autograde, Manual Grading",
-        "instructor": "JupyterLab of the course: source/, then course build, course release",
-    }
-    roles = [("student", site.students), ("assistant", site.assistants), ("instructor", site.instructors)]
-    for role, names in roles:
-        for name in names:
-            table.add_row(name, passwords[name], role, clicks[role])
-    console.print(f"The course is served at http://127.0.0.1:{port} (this machine only). Ctrl-C stops it.")
-    if not unix:
-        console.print(
-            "For trying out only: without root, everybody shares this account and can read everything."
-        )
-    console.print(table)
-    console.print(f"memory limit: {describe_limit(MEMORY) if unix else 'by address space of each process'}")
 
 
 def stop(state: Path, started: subprocess.Popen[bytes] | None, unix: bool) -> None:

@@ -16,11 +16,14 @@ STAMP = re.compile(r"\d{4}-\d{2}-\d{2}T\d{6}Z")
 
 
 def take_backup(settings: Settings, root: Path = ROOT) -> None:
-    """Take one of instance, gradebook, exchange and Hub. Raises HubError with what the command said."""
+    """Take one of instance, gradebook, published labs, hand-ins and Hub. Raises HubError with what the command said."""
     command = [
         f"{root}/.venv-staff/bin/python", "-m", "autograder", "backup", settings.backup.folder,
         "--instance", str(settings.course.instance), "--hub-database", settings.databases.hub,
     ]  # fmt: skip
+    handin = Path(settings.handin.folder)
+    if (handin / "handin.db").is_file():  # not before the service has run for the first time
+        command += ["--handin", str(handin)]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     if done.returncode != 0:
         raise HubError(f"no backup was taken: {(done.stderr.strip() or done.stdout.strip())[-1500:]}")

@@ -20,7 +20,17 @@ def account_weaknesses(settings: Settings, accounts: Accounts) -> Iterator[Weakn
     people = settings.people
     listed = [*people.instructors, *people.assistants, *people.students]
     yield from _lists(settings)
-    yield from _course_account(settings.course.account, listed, accounts)
+    for key, name in (
+        ("course.account", settings.course.account),
+        ("handin.account", settings.handin.account),
+    ):
+        yield from _service_account(key, name, listed, accounts)
+    if settings.course.account == settings.handin.account:
+        yield Weakness(
+            "the hand-in service, which talks to every student's server, could read solutions and grades",
+            "hub.toml: handin.account is course.account",
+            "give the hand-in service an account of its own",
+        )
     for name in dict.fromkeys(listed):
         yield from _person(name, Path(settings.paths.homes), accounts)
 
@@ -38,8 +48,8 @@ def _lists(settings: Settings) -> Iterator[Weakness]:
         )
 
 
-def _course_account(name: str, listed: list[str], accounts: Accounts) -> Iterator[Weakness]:
-    where = f"hub.toml: course.account is {name}"
+def _service_account(key: str, name: str, listed: list[str], accounts: Accounts) -> Iterator[Weakness]:
+    where = f"hub.toml: {key} is {name}"
     if name in listed:
         yield Weakness(
             f"the course's account {name} is also a person's", where, "give the course an account of its own"
@@ -52,7 +62,7 @@ def _course_account(name: str, listed: list[str], accounts: Accounts) -> Iterato
         return
     if entry.pw_uid == 0:
         yield Weakness(
-            "the course service would run as root, and so would every instructor",
+            f"the account {name} of a service of the course is root",
             where,
             "give the course an account of its own",
         )

@@ -26,6 +26,7 @@ def file_weaknesses(settings: Settings, root: Path) -> Iterator[Weakness]:
         ("the course's home, with solutions and hidden tests", Path(course.home)),
         ("the course's checkout", course.checkout),
         ("the instance, with every grade", course.instance),
+        ("the folder with everybody's hand-ins", Path(settings.handin.folder)),
     ):
         yield from _closed(what, folder)
     yield from _exchange(Path(course.exchange))
@@ -107,12 +108,12 @@ def _closed(what: str, folder: Path) -> Iterator[Weakness]:
 def _exchange(folder: Path) -> Iterator[Weakness]:
     found = _mode(folder)
     if found is None:
-        yield Weakness("the exchange is missing, so nobody could hand in", str(folder), INSTALL)
-    elif not found.st_mode & stat.S_ISVTX:
+        yield Weakness("the exchange is missing, so nobody could fetch a lab", str(folder), INSTALL)
+    elif found.st_mode & WRITE:
         yield Weakness(
-            "the exchange is not sticky, so a student could move another's folder",
+            "others could put something in the place of a published lab",
             f"{folder} (mode {stat.S_IMODE(found.st_mode):o})",
-            f"chmod 1777 {folder}",
+            f"chmod 755 {folder}",
         )
 
 

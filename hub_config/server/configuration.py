@@ -31,12 +31,15 @@ def site_of(settings: Settings, root: Path = ROOT) -> Site:
         checkout=str(course.checkout),
         instance=str(course.instance),
         exchange=course.exchange,
+        handin=settings.handin.folder,
         jupyter=settings.paths.jupyter,
         course_account=course.account,
+        handin_account=settings.handin.account,
         instructors=people.instructors,
         assistants=people.assistants,
         students=people.students,
         service_port=settings.ports.course,
+        handin_port=settings.ports.handin,
     )
 
 
@@ -114,8 +117,9 @@ def _servers(c: Any, settings: Settings) -> None:
     c.SystemdSpawner.disable_user_sudo = True
     # everything but this is read-only by ProtectSystem below; `readonly_paths` with / would take in /dev/shm,
     # which torch's workers write to
-    c.SystemdSpawner.readwrite_paths = [f"{paths.homes}/{{USERNAME}}", course.exchange]
-    hidden = [paths.secrets, course.home, paths.state, settings.backup.folder, str(settings.file)]
+    c.SystemdSpawner.readwrite_paths = [f"{paths.homes}/{{USERNAME}}"]
+    kept = [course.home, settings.handin.folder, settings.backup.folder]
+    hidden = [paths.secrets, *kept, paths.state, str(settings.file)]
     # the spawner formats each value, so it must be one text, without braces
     c.SystemdSpawner.unit_extra_properties = {
         "UMask": "0077",

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from autograder.course import COURSE_ID
 from hub_config.course_copy import copy_checkout, give_to
 from hub_config.errors import HubError
-from hub_config.exchange import prepare_exchange
+from hub_config.exchange import MODE, prepare_exchange, published
 from hub_config.proxy import proxy_command
 from hub_config.server import render
 from hub_config.server.accounts import Accounts, make_course_account, make_person, run
@@ -49,6 +48,11 @@ def steps(settings: Settings) -> Iterator[Step]:
         lambda: accounts.find(course.account) is not None,
         lambda: make_course_account(course.account, course.home),
     )
+    yield Step(
+        f"the hand-in service's account {settings.handin.account}, which nobody can log in to",
+        lambda: accounts.find(settings.handin.account) is not None,
+        lambda: make_course_account(settings.handin.account, settings.handin.folder),
+    )
     yield from _people(settings, accounts)
     for folder, mode, why in (
         (paths.state, 0o700, "the Hub's working folder"),
@@ -56,6 +60,12 @@ def steps(settings: Settings) -> Iterator[Step]:
         (course.home, 0o700, "the course's home"),
     ):
         yield _folder(Path(folder), mode, why)
+    handin = settings.handin
+    yield Step(
+        f"{handin.folder}: hand-ins, of {handin.account} alone",
+        lambda: _belongs_to(Path(handin.folder), handin.account),
+        lambda: _give_folder(Path(handin.folder), handin.account),
+    )
     yield Step(
         f"secrets in {paths.secrets}", lambda: _have_secrets(paths.secrets), lambda: _secrets(settings)
     )
@@ -75,7 +85,7 @@ def steps(settings: Settings) -> Iterator[Step]:
         lambda: write_instance_settings(settings),
     )
     yield Step(
-        f"the exchange {course.exchange}",
+        f"the exchange {course.exchange}, where labs are published",
         lambda: _exchange_is_ready(Path(course.exchange)),
         lambda: prepare_exchange(Path(course.exchange), course.account),
     )
@@ -130,8 +140,16 @@ def _copy(settings: Settings) -> None:
 
 
 def _exchange_is_ready(exchange: Path) -> bool:
-    inbound = exchange / COURSE_ID / "inbound"
-    return exchange.is_dir() and exchange.stat().st_mode & 0o7777 == 0o1777 and inbound.is_dir()
+    return published(exchange).is_dir() and exchange.stat().st_mode & 0o7777 == MODE
+
+
+def _belongs_to(folder: Path, account: str) -> bool:
+    return folder.is_dir() and folder.owner() == account and folder.stat().st_mode & 0o7777 == 0o700
+
+
+def _give_folder(folder: Path, account: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    give_to(account, folder)
 
 
 def _proxy_is_there(folder: Path) -> bool:

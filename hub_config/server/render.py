@@ -26,6 +26,7 @@ def values(settings: Settings, root: Path = ROOT, http: str = "80", https: str =
         "secrets": paths.secrets,
         "home": course.home,
         "exchange": course.exchange,
+        "handin": settings.handin.folder,
         "backups": settings.backup.folder,
         "total_memory": settings.servers.total_memory,
         "proxy": paths.proxy,

@@ -49,6 +49,8 @@ FORMATS: dict[str, Rule] = {
     "course.account": _name,
     "course.home": _path,
     "course.exchange": _path,
+    "handin.account": _name,
+    "handin.folder": _path,
     "paths.homes": _path,
     "paths.secrets": _path,
     "paths.jupyter": _path,
@@ -69,6 +71,7 @@ FORMATS: dict[str, Rule] = {
     "ports.proxy_api": _port,
     "ports.hub": _port,
     "ports.course": _port,
+    "ports.handin": _port,
 }
 """Keys by their full name; a key that is not here may be any value of its type."""
 

@@ -56,6 +56,7 @@ class Ports:
     proxy_api: int = 8001
     hub: int = 8081
     course: int = 8082
+    handin: int = 8083
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,14 @@ class CourseFolders:
     def instance(self) -> Path:
         """The instance that is served."""
         return self.checkout / "build" / "course"
+
+
+@dataclass(frozen=True)
+class HandIns:
+    """The account of the hand-in service and where it keeps what it takes."""
+
+    account: str = "handin"
+    folder: str = "/srv/model-compression-handin"
 
 
 @dataclass(frozen=True)
@@ -115,6 +124,7 @@ class Settings:
     servers: Servers = field(default_factory=Servers)
     ports: Ports = field(default_factory=Ports)
     course: CourseFolders = field(default_factory=CourseFolders)
+    handin: HandIns = field(default_factory=HandIns)
     paths: Paths = field(default_factory=Paths)
     backup: Backups = field(default_factory=Backups)
     tls: Tls = field(default_factory=Tls)

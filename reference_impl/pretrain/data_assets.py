@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
+from labkit.data import texts_digest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from reference_impl.pretrain import fashion, languages, prose
@@ -50,6 +51,21 @@ def language_tokenizer(texts: Iterable[str]) -> Tokenizer:
     return tokenizer
 
 
+def write_tokens(folder: Path) -> None:
+    """Write the tokens of each split of prose beside it, as ``labkit.data`` reads them: one stream, with the hash
+    of the texts."""
+    end = PROSE_SPECIALS.index("<end>")
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    for split in ("train", "validation"):
+        texts = pq.read_table(folder / f"{split}.parquet")["text"].to_pylist()
+        encoded = tokenizer.encode_batch(texts, add_special_tokens=False)
+        stream = [token for one in encoded for token in (*one.ids, end)]
+        table = pa.table({"token": pa.array(stream, pa.uint16())})
+        table = table.replace_schema_metadata({"texts": texts_digest(texts)})
+        path = folder / f"{split}.tokens.parquet"
+        pq.write_table(table, path, compression="zstd", compression_level=19)
+
+
 def build(assets: Path, heldout: Path) -> None:
     """Build the three data sets and two tokenizers from the installed packages, byte for byte reproducible.
 
@@ -73,6 +89,7 @@ def build(assets: Path, heldout: Path) -> None:
         if split == "train":
             trained = train_bpe((str(row["text"]) for row in documents), PROSE_VOCABULARY, PROSE_SPECIALS)
             trained.save(str(assets / "prose" / "tokenizer.json"), pretty=False)
+    write_tokens(assets / "prose")
 
     for split, pictures in fashion.collect().items():
         path = folder(split) / "fashion" / f"{split}.parquet"

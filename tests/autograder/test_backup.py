@@ -20,6 +20,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from handin.package import read_package, write_package
+from handin.store import Store
 from sqlalchemy.engine import make_url
 
 from autograder.archive import pack, unpack
@@ -418,3 +420,30 @@ def test_an_archive_cannot_write_outside(tmp_path: Path, name: str) -> None:
     with pytest.raises((BackupError, FileNotFoundError)):
         unpack(tmp_path / "a.tar.gz", tmp_path / "back")
     assert not (tmp_path / "out").exists() and not Path("/tmp/out").exists()
+
+
+def test_hand_ins_of_the_service_come_back(fresh_mini: MiniLab, tmp_path: Path) -> None:
+    """A backup taken while the service has its folder open; then the machine is lost."""
+    place = tmp_path / "handin"
+    store = Store(place)
+    files = {"01-Scale.ipynb": b"mine"}
+    package = io.BytesIO()
+    write_package(files, package)
+    kept = store.hand_in("Lab-0.1-Mini", "ada", package, store.clock())
+    with store.packages.unfinished() as half:
+        half.write(b"half an upload")
+        folder = back_up(fresh_mini.instance, tmp_path / "backups", handin=place)
+    store.close()
+    shutil.rmtree(place)
+    Restore(folder, tmp_path / "new", {}, handin=place).run()
+    store = Store(place)
+    (found,) = store.attempts(student="ada")
+    assert (found.sha256, found.received, found.number) == (kept.sha256, kept.received, 1)
+    with store.packages.path(found.sha256).open("rb") as file:
+        assert dict(read_package(file)) == files
+    store.close()
+    with pytest.raises(BackupError, match="would be written over"):
+        Restore(folder, tmp_path / "third", {}, handin=place).run()
+    bare = back_up(fresh_mini.instance, tmp_path / "backups")
+    with pytest.raises(BackupError, match="leave --handin out"):
+        Restore(bare, tmp_path / "third", {}, handin=tmp_path / "fourth")

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from autograder.course import ROOT
-from tests.hub.running import RunningHub, state_folder
+from hub_config.running import RunningHub, state_folder
 
 CHROMIUM = shutil.which("chromium") or ""
 SWITCHES = [

@@ -23,9 +23,9 @@ from hub_config.errors import HubError
 from hub_config.limited_spawner import GROUP
 from hub_config.local.accounts import make_accounts, mark_of
 from hub_config.ports import free_ports
+from hub_config.running import RunningHub, state_folder
 from tests.hub.conftest import needs_root
 from tests.hub.requests_as import Session, run_in_kernel
-from tests.hub.running import RunningHub, state_folder
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -9,9 +9,9 @@ import pytest
 import requests
 import websocket
 
+from hub_config.running import RunningHub
 from tests.hub.conftest import needs_root
 from tests.hub.requests_as import Session
-from tests.hub.running import RunningHub
 
 pytestmark = needs_root
 

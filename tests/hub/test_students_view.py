@@ -14,8 +14,8 @@ from playwright.sync_api import BrowserContext, Page
 from autograder.build.regions import split_region
 from autograder.bundle import read_bundle
 from autograder.course import ROOT
+from hub_config.running import RunningHub
 from tests.hub.conftest import needs_root
-from tests.hub.running import RunningHub
 from tests.hub.terminals import open_terminal, run_line
 
 pytestmark = [needs_root, pytest.mark.timeout(600)]

@@ -19,8 +19,8 @@ from playwright.sync_api import BrowserContext, Page, expect
 from autograder.bundle import Bundle, read_bundle
 from autograder.demo.scenarios import ATTACK
 from autograder.quality.handins import reference_notebook, released_notebook
+from hub_config.running import RunningHub
 from tests.hub.conftest import needs_root
-from tests.hub.running import RunningHub
 
 pytestmark = [needs_root, pytest.mark.timeout(900)]
 

@@ -13,8 +13,8 @@ import nbformat
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+from hub_config.running import RunningHub
 from tests.hub.conftest import needs_root
-from tests.hub.running import RunningHub
 from tests.hub.terminals import open_terminal, run_line
 
 pytestmark = [needs_root, pytest.mark.timeout(600)]

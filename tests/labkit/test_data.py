@@ -86,3 +86,18 @@ def test_tokenizers_give_any_text_back(name: str) -> None:
 def test_another_table_is_refused() -> None:
     with pytest.raises(ValueError, match="no data set"):
         data.tensors(data.fashion()["train"].select(range(2)).remove_columns("label"))
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_stored_tokens_are_what_the_tokenizer_makes(split: str) -> None:
+    """Also by another length, and not for other texts."""
+    rows = data.prose()[split]
+    made = data.tensors(rows, tokenizer=zoo.tokenizer("llama"))["input_ids"]
+    stored = data.tensors(rows)["input_ids"]
+    assert stored.dtype == made.dtype == torch.int64 and torch.equal(stored, made)
+    whole = made.numel() // 96 * 96
+    assert torch.equal(data.tensors(rows, length=96)["input_ids"].flatten()[:whole], made.flatten()[:whole])
+    fewer = rows.select(range(len(rows) - 1))
+    assert torch.equal(
+        data.tensors(fewer)["input_ids"], data.tensors(fewer, tokenizer=zoo.tokenizer("llama"))["input_ids"]
+    )

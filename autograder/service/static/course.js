@@ -106,6 +106,7 @@
         var sidebar = $(".nav-stacked");
         if (!sidebar.length) { return; } // the page of one submission
         sidebar.append($("<li/>").append($("<a/>").attr("href", root() + "/formgrader/queue").text("Queue")));
+        sidebar.append($("<li/>").append($("<a/>").attr("href", root() + "/formgrader/class").text("Class")));
         if (window === window.top) {
             sidebar.append($("<li/>").addClass("course-instructor").append(
                 $("<a/>").attr("href", root() + "/lab").text("JupyterLab of the course")));

@@ -16,6 +16,7 @@ data set       task                                                 columns     
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +94,7 @@ def tensors(
         chosen = rows.select(range(min(limit, len(rows)))) if limit is not None else rows
         return _sentences(chosen, tokenizer or _tokenizer("languages"), length or SENTENCE_TOKENS)
     if "text" in columns:
-        blocks = _blocks(rows, tokenizer or _tokenizer("prose"), length or BLOCK_TOKENS)
+        blocks = _blocks(_stream(rows, tokenizer), length or BLOCK_TOKENS)
         return {"input_ids": blocks[:limit]}
     raise ValueError(f"columns {sorted(columns)} are of no data set of labkit.data")
 
@@ -144,12 +145,40 @@ def _pictures(rows: Dataset) -> dict[str, Tensor]:
     return {"pixel_values": scaled, "labels": torch.tensor(list(rows["label"]))}
 
 
-def _blocks(rows: Dataset, tokenizer: Any, length: int) -> Tensor:
+def _blocks(stream: Tensor, length: int) -> Tensor:
+    count = len(stream) // length
+    return stream[: count * length].view(count, length)
+
+
+def _stream(rows: Dataset, tokenizer: Any) -> Tensor:
+    """The tokens of all rows, one after the other, with an end token after each."""
     import torch
 
+    texts = list(rows["text"])
+    known = _stored_tokens(texts) if tokenizer is None else None
+    if known is not None:
+        return known
+    tokenizer = tokenizer or _tokenizer("prose")
     stream: list[int] = []
-    for ids in tokenizer(list(rows["text"]), add_special_tokens=False)["input_ids"]:
+    for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]:
         stream.extend(ids)
         stream.append(tokenizer.eos_token_id)
-    count = len(stream) // length
-    return torch.tensor(stream[: count * length]).view(count, length)
+    return torch.tensor(stream)
+
+
+def texts_digest(texts: list[str]) -> str:
+    """A hash of texts in their order, by which their stored tokens are known."""
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
+def _stored_tokens(texts: list[str]) -> Tensor | None:
+    """The tokens of a whole split, which are stored: making them takes a second each time. None for other texts."""
+    import pyarrow.parquet
+    import torch
+
+    digest = texts_digest(texts).encode()
+    for file in sorted((ASSETS / "prose").glob("*.tokens.parquet")):
+        if (pyarrow.parquet.read_schema(file).metadata or {}).get(b"texts") == digest:
+            column = pyarrow.parquet.read_table(file)["token"]
+            return torch.from_numpy(column.to_numpy().astype("int64"))
+    return None

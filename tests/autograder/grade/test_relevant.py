@@ -71,6 +71,15 @@ def test_what_may_do_more_than_bind_a_name_stays(source: str, needed: str) -> No
     ]
 
 
+def test_reading_a_dict_changes_nothing() -> None:
+    loads = "from labkit import data, evaluation\nrows = data.tensors(data.languages()['validation'])\n"
+    shared = loads + "answers = evaluation.logits(bert, {k: v for k, v in rows.items() if k != 'labels'})"
+    assert kept([shared], ["f(1)"]) == [["from labkit import data, evaluation"]]
+    assert len(kept([shared], ["f(answers)"])[0]) == 3
+    taken = loads + "labels = rows.pop('labels')"
+    assert len(kept([taken], ["f(1)"])[0]) == 3
+
+
 def test_defaults_of_a_probe_are_looked_up_by_the_judge() -> None:
     assert kept(["n = 3"], ["@probe\ndef p(f, k=n):\n    return f(k)\np(f)"]) == [["n = 3"]]
 

@@ -120,14 +120,14 @@ def test_scores_come_from_the_gradebook_with_penalties_taken_off(fresh_mini: Min
     with open_gradebook(fresh_mini.instance) as gradebook:
         gradebook.find_submission_notebook("01-Scale", fresh_mini.lab.id, "ada").late_submission_penalty = 5.0
         gradebook.db.commit()
-    students, maxima = read_grades(fresh_mini.instance, [fresh_mini.lab.id])
+    students, maxima = read_grades(fresh_mini.instance, fresh_mini.course, [fresh_mini.lab.id])
     assert {s.id: s.scores for s in students} == {
         "ada": {fresh_mini.lab.id: 85.0},
         "bob": {fresh_mini.lab.id: 50.0},
     }
     assert maxima == {fresh_mini.lab.id: 100.0}
     with pytest.raises(GradebookError, match="does not know Lab-9"):
-        read_grades(fresh_mini.instance, ["Lab-9"])
+        read_grades(fresh_mini.instance, fresh_mini.course, ["Lab-9"])
 
     roster = tmp_path / "roster.csv"
     roster.write_text("Username\nada\nzoe\n")

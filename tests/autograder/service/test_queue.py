@@ -89,6 +89,8 @@ def test_the_queue_has_an_end(tmp_path: Path) -> None:
 
 
 def test_a_restart_runs_what_was_running_again(tmp_path: Path) -> None:
+    before = psutil.Process().children(recursive=True)  # a kernel that another test keeps warm
+
     async def first() -> None:
         queue = JobQueue(tmp_path / "queue.json", python)
         job = queue.add("long", ["import time; print('began', flush=True); time.sleep(60)"], "ta1")
@@ -96,7 +98,7 @@ def test_a_restart_runs_what_was_running_again(tmp_path: Path) -> None:
         queue.start()
         await until(lambda: job.state is State.RUNNING)
         await queue.stop()
-        assert psutil.Process().children(recursive=True) == []
+        assert set(psutil.Process().children(recursive=True)) <= set(before)
 
     async def second() -> None:
         queue = JobQueue(tmp_path / "queue.json", lambda arguments: [sys.executable, "-c", "print('again')"])

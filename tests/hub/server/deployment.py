@@ -27,6 +27,7 @@ class KnownAccounts(Accounts):
         self.entries: dict[str, pwd.struct_passwd] = {}
         self.with_password: set[str] = set()
         self.put("coursework", str(homes.parent / "course"), 990, "/usr/sbin/nologin")
+        self.put("handin", str(homes.parent / "handin"), 991, "/usr/sbin/nologin")
         for name in (name for names in PEOPLE.values() for name in names):
             self.put(name, str(homes / name), max(1000, os.geteuid()))
 
@@ -50,16 +51,15 @@ class Deployment:
         self.root = folder / "root-checkout"
         self.accounts = KnownAccounts(folder / "homes")
         self.file = folder / "etc" / "hub.toml"
-        for name in ("root-checkout", "etc", "course", "homes", "exchange", "state", "backups"):
+        for name in ("root-checkout", "etc", "course", "homes", "exchange", "handin", "state", "backups"):
             (folder / name).mkdir(mode=0o755)
         for name in (name for names in PEOPLE.values() for name in names):
             home = folder / "homes" / name
             home.mkdir(mode=0o700)
             if os.geteuid() == 0:
                 os.chown(home, 1000, 1000)
-        for name in ("root-checkout", "course", "state", "backups"):
+        for name in ("root-checkout", "course", "handin", "state", "backups"):
             (folder / name).chmod(0o700)
-        (folder / "exchange").chmod(0o1777)
         (folder / "course" / "checkout" / "build" / "course").mkdir(mode=0o700, parents=True)
         (folder / "course" / "checkout").chmod(0o700)
         self.file.write_text(settings_text(folder), "utf-8")
@@ -100,6 +100,7 @@ def settings_text(folder: Path, **tables: str) -> str:
         "ports": "",
         "servers": "",
         "course": f'home = "{folder}/course"\nexchange = "{folder}/exchange"',
+        "handin": f'folder = "{folder}/handin"',
         "paths": f'homes = "{folder}/homes"\nsecrets = "{folder}/etc/secrets"\njupyter = "{folder}/etc/jupyter"\n'
         f'state = "{folder}/state"\nproxy = "{folder}/proxy"',
         "backup": f'folder = "{folder}/backups"',

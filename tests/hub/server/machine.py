@@ -59,8 +59,8 @@ class Machine:
         self.folder, self.server = folder, server
         self.etc = folder / "etc"
         shutil.copytree("/etc", self.etc, symlinks=True)
-        proxy, api, hub, course, self.http, self.https = free_ports(6)
-        ports = f"proxy = {proxy}\nproxy_api = {api}\nhub = {hub}\ncourse = {course}"
+        proxy, api, hub, course, handin, self.http, self.https = free_ports(7)
+        ports = f"proxy = {proxy}\nproxy_api = {api}\nhub = {hub}\ncourse = {course}\nhandin = {handin}"
         urls = f'hub = "{server.url("jupyterhub")}"\ngradebook = "{server.url("gradebook")}"'
         for name in ("homes", "var"):
             (folder / name).mkdir(mode=0o755)

@@ -154,7 +154,14 @@ FILES: dict[str, tuple[Change, str]] = {
         lambda d: d.settings.course.instance.rmdir(),
         "the instance, with every grade is missing",
     ),
-    "exchange not sticky": (lambda d: Path(d.settings.course.exchange).chmod(0o777), "is not sticky"),
+    "exchange open": (
+        lambda d: Path(d.settings.course.exchange).chmod(0o777),
+        "in the place of a published lab",
+    ),
+    "hand-ins open": (
+        lambda d: Path(d.settings.handin.folder).chmod(0o755),
+        "everybody's hand-ins can be entered",
+    ),
     "exchange missing": (lambda d: Path(d.settings.course.exchange).rmdir(), "the exchange is missing"),
     "umask": (lambda d: setattr(d, "umask", 0o002), "files that the Hub writes could be changed"),
 }
@@ -167,7 +174,7 @@ ACCOUNTS: dict[str, tuple[Change, str]] = {
     ),
     "course account is root": (
         lambda d: d.accounts.put("coursework", "/root", 0, "/usr/sbin/nologin"),
-        "the course service would run as root",
+        "the account coursework of a service of the course is root",
     ),
     "course account is a person": (
         lambda d: d.replace("course", account="ada"),

@@ -47,7 +47,6 @@ def test_instance_settings_name_gradebook_and_exchange(deployment: Deployment) -
     instance = Instance(deployment.settings.course.instance)
     assert instance.gradebook_url == deployment.settings.databases.gradebook
     assert str(instance.exchange) == deployment.settings.course.exchange
-    assert instance.setting("accounts", "") == "unix"
 
 
 def test_jupyter_configuration_is_copied_and_mended(tmp_path: Path) -> None:

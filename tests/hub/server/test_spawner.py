@@ -81,7 +81,7 @@ def test_limits_and_isolation(started: dict[str, Any], deployment: Deployment) -
     assert started["options"]["slice"] == "course-servers.slice"
     assert started["options"]["uid"] == str(os.getuid())
     writable = [value for name, value in started["properties"] if name == "ReadWriteDirectories"]
-    assert writable == [f"{deployment.folder}/homes/{ACCOUNT}", deployment.settings.course.exchange]
+    assert writable == [f"{deployment.folder}/homes/{ACCOUNT}"]
     for secret in (deployment.settings.paths.secrets, deployment.settings.course.home):
         assert f"-{secret}" in properties["InaccessiblePaths"].split()
 

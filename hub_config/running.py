@@ -1,4 +1,4 @@
-"""A Hub started as `make hub` starts it, with a folder and accounts of its own."""
+"""A Hub started as `make hub` starts it, with a folder and accounts of its own: for tests and measurements."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ ROW = re.compile(r"│ (\S+) +│ (\S{12}) +│ (?:student|assistant|instructor)
 
 
 class RunningHub:
-    """One launcher. `prefix` is before every account's name, `passwords` are those it printed, `started` a Unix time."""
+    """One launcher.
+
+    `prefix` is before every account's name, `passwords` are those it printed, `started` is a Unix time.
+    """
 
     def __init__(self, state: Path, *options: str, prefix: str = PREFIX, port: int = 0) -> None:
         self.state, self.prefix = state, prefix

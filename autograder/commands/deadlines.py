@@ -1,0 +1,80 @@
+"""`course deadlines` and `course extend`"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from autograder.commands.grade import INSTANCE, chosen_instance
+from autograder.commands.screen import console
+from autograder.course import load_course
+from autograder.errors import ConfigurationError, IntakeError
+from autograder.extensions import due, give_extension, read_extensions, tell_deadlines
+from autograder.schedule import followed, moment_of
+
+
+@click.command()
+@click.option(
+    "--wait", type=click.IntRange(min=0), default=0, help="Seconds to wait for a service that is starting."
+)
+@INSTANCE
+def deadlines(wait: int, root: Path | None) -> None:
+    """Show when each lab is due and who has more time, and tell the hand-in service."""
+    target = chosen_instance(root)
+    course = followed(load_course(), target)
+    extensions = read_extensions(target)
+    table = Table("lab", "due", "extended for")
+    for lab in course.labs:
+        given = [f"{name} until {until:%Y-%m-%d %H:%M}" for name, until in extensions.get(lab.id, {}).items()]
+        table.add_row(lab.id, f"{due(lab, course):%Y-%m-%d %H:%M} {course.time_zone}", ", ".join(given))
+    console.print(table)
+    end = time.monotonic() + wait
+    while True:
+        try:
+            told = tell_deadlines(target, course)
+            break
+        except IntakeError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(1)
+    console.print(
+        f"the hand-in service knows {told} of them" if told else "there is no hand-in service here to tell"
+    )
+
+
+@click.command()
+@click.argument("lab")
+@click.argument("student")
+@click.option(
+    "--until", default=None, metavar="WHEN", help="Local date or time: 2027-03-10 or 2027-03-10T18:00."
+)
+@click.option("--days", type=click.IntRange(min=1), default=None, help="Days after the lab's own deadline.")
+@click.option("--take-back", is_flag=True, help="Remove the student's extension.")
+@INSTANCE
+def extend(
+    lab: str, student: str, until: str | None, days: int | None, take_back: bool, root: Path | None
+) -> None:
+    """Give STUDENT more time for LAB. A new extension replaces the earlier one."""
+    if sum((until is not None, days is not None, take_back)) != 1:
+        raise ConfigurationError("give one of --until WHEN, --days N and --take-back")
+    target = chosen_instance(root)
+    course = followed(load_course(), target)
+    chosen = course.lab(lab)
+    when: datetime | None = None
+    if until is not None:
+        when = moment_of(until, course)
+    elif days is not None:
+        when = due(chosen, course) + timedelta(days=days)
+    give_extension(target, course, chosen, student, when)
+    end = (
+        f"may hand in {chosen.id} until {when:%Y-%m-%d %H:%M}"
+        if when
+        else f"has no extension for {chosen.id}"
+    )
+    click.echo(f"{student} {end}")
+    if not tell_deadlines(target, course):
+        console.print("there is no hand-in service here to tell; grades will count it")

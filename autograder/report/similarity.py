@@ -1,0 +1,104 @@
+"""Which hand-ins share code beyond what the course gave: copydetect's winnowing (Schleimer et al. 2003, the method
+behind MOSS) over what students wrote, with the released notebook's text taken out.
+
+It points at pairs to look at. Short functions with one sensible solution look alike without anybody copying.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from copydetect import CodeFingerprint, compare_files
+
+from autograder.course import Instance
+from autograder.errors import ConfigurationError
+from autograder.grade.handed_in import NotANotebook, read_handed_in
+
+NOISE_TOKENS = 20
+"""Matches shorter than this are chance."""
+GUARANTEED_TOKENS = 30
+"""Matches at least this long are found."""
+FEWEST_TOKENS = 60
+"""A student's own code below this is too short to say anything."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two hand-ins of one notebook. `share` (0 to 1) is of the shorter one's code, `tokens` the length in common."""
+
+    notebook: str
+    first: str
+    second: str
+    share: float
+    tokens: int
+
+
+def similar_hand_ins(
+    instance: Instance,
+    lab_id: str,
+    at_least: float,
+    watch: Callable[[int, int], None] = lambda done, of: None,
+) -> list[Pair]:
+    """Pairs of students who share at least this part of the shorter one's code, the most alike first.
+
+    `watch` is told how many notebooks are done, of how many. Raises ConfigurationError when the lab
+    was not built, or nobody handed it in.
+    """
+    releases = sorted((instance.release / lab_id).glob("*.ipynb"))
+    if not releases:
+        raise ConfigurationError(f"{lab_id} is not built in {instance.root}: course build {lab_id}")
+    if not any(instance.submitted.glob(f"*/{lab_id}/*.ipynb")):
+        raise ConfigurationError(
+            f"nobody has handed in {lab_id} yet, or it was not collected: course collect {lab_id}"
+        )
+    pairs: list[Pair] = []
+    for done, release in enumerate(releases):
+        watch(done, len(releases))
+        pairs += _pairs_of(release, instance.submitted, lab_id, at_least)
+    watch(len(releases), len(releases))
+    return sorted(pairs, key=lambda pair: (-pair.share, pair.notebook, pair.first, pair.second))
+
+
+def own_code(instance: Instance, lab_id: str, notebook: str, student: str) -> str:
+    """The code cells of a hand-in that differ from the released ones."""
+    release = (instance.release / lab_id / f"{notebook}.ipynb").read_bytes()
+    given = {text.strip() for text in _code_cells(release)}
+    handed_in = (instance.submitted / student / lab_id / f"{notebook}.ipynb").read_bytes()
+    return "\n\n".join(text for text in _code_cells(handed_in) if text.strip() not in given)
+
+
+def _pairs_of(release: Path, submitted: Path, lab_id: str, at_least: float) -> Iterator[Pair]:
+    released = list(_code_cells(release.read_bytes()))
+    given = {text.strip() for text in released}
+    boilerplate = _fingerprint("\n\n".join(released), np.array([]), window=1).hashes
+    prints: dict[str, CodeFingerprint] = {}
+    for file in sorted(submitted.glob(f"*/{lab_id}/{release.name}")):
+        try:
+            cells = [text for text in _code_cells(file.read_bytes()) if text.strip() not in given]
+        except NotANotebook:
+            continue
+        found = _fingerprint("\n\n".join(cells), np.unique(np.array(list(boilerplate))))
+        if found.token_coverage >= FEWEST_TOKENS:
+            prints[file.parent.parent.name] = found
+    for first, second in combinations(prints, 2):
+        tokens, shares, _ = compare_files(prints[first], prints[second])
+        if max(shares) >= at_least:
+            yield Pair(release.stem, first, second, round(float(max(shares)), 3), int(tokens))
+
+
+def _fingerprint(code: str, boilerplate: np.ndarray, window: int | None = None) -> CodeFingerprint:
+    size = GUARANTEED_TOKENS - NOISE_TOKENS + 1 if window is None else window
+    return CodeFingerprint(
+        "cell.py", NOISE_TOKENS, size, boilerplate, language="python", fp=io.StringIO(code)
+    )
+
+
+def _code_cells(content: bytes) -> Iterator[str]:
+    for cell in read_handed_in(content).cells:
+        if cell.cell_type == "code" and cell.source.strip():
+            yield cell.source

@@ -1,0 +1,1 @@
+"""The hand-in service, a managed service of JupyterHub."""
