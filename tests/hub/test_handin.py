@@ -151,3 +151,23 @@ def test_the_service_runs_as_an_account_that_can_read_no_solution(hub: RunningHu
             ],
         )
         assert done != 0, place
+
+
+def test_the_staff_see_the_class_at_a_glance(hub: RunningHub, people: Person, look: Look) -> None:
+    page = people("ta1").new_page()
+    page.goto(f"{hub.url}/services/course/formgrader/class")
+    expect(page.get_by_role("heading", name="The class")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("row", name="Lab-3.1-Post Training Quantization")).to_contain_text(
+        "07 Mar, 23:59"
+    )
+    expect(page.locator("main")).to_contain_text("the gradebook says what their receipts say")
+    assert violations(page) == []
+    look(page, "24-class")
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.close()
+    page = people("ta1").new_page()
+    page.goto(f"{hub.url}/services/course/formgrader/manage_assignments")
+    page.get_by_role("link", name="Class", exact=True).click()
+    expect(page.get_by_role("heading", name="The class")).to_be_visible(timeout=60_000)
+    page.close()

@@ -166,10 +166,10 @@ def test_pages_carry_their_policy(session: Callable[[str], Session]) -> None:
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_a_server_token_cannot_do_more_than_report_activity(
+def test_a_server_token_cannot_do_more_than_report_activity_and_hand_in(
     session: Callable[[str], Session], hub: RunningHub
 ) -> None:
-    """The token in a student's own server: no `inherit`, so neither the service nor other users."""
+    """The token in a student's own server: no `inherit`, so neither the course service nor other users."""
     student = session("student1")
     page = student.http.get(f"{hub.url}/hub/spawn/{hub.prefix}student1")
     assert page.status_code == 200
@@ -182,9 +182,10 @@ def test_a_server_token_cannot_do_more_than_report_activity(
         for scope in scopes
         if not scope.endswith((f"!server={hub.prefix}student1/", f"!user={hub.prefix}student1"))
     ]
-    assert wide == []
+    assert wide == ["access:services!service=handin"]
     assert {scope.split("!")[0] for scope in scopes} <= {
-        "access:servers", "users:activity", "read:users:name", "read:users:groups", "read:users:activity",
+        "access:servers", "access:services", "users:activity", "read:users:name", "read:users:groups",
+        "read:users:activity",
     }  # fmt: skip
     for path in ("/hub/api/users", "/hub/api/services/course", "/services/course/formgrader/api/students"):
         refused = requests.get(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import requests
 from handin.package import write_package
 
 from autograder.course import ROOT
-from hub_config.running import RunningHub
+from hub_config.running import RunningHub, state_folder
 from tests.hub.conftest import needs_root
 from tests.hub.requests_as import Session
 
@@ -29,6 +30,13 @@ CELLS = [
 ]
 REFUSED = {401, 403, 404}
 """404 where even that something exists is not told."""
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[RunningHub]:
+    """A Hub of its own: what is sent here hands in, collects and grades."""
+    with state_folder() as state, RunningHub(state, prefix=f"role{os.getpid() % 1000}-") as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

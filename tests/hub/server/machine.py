@@ -21,8 +21,10 @@ from pathlib import Path
 import psutil
 
 from autograder.course import ROOT
+from hub_config.errors import HubError
 from hub_config.local import processes
 from hub_config.ports import free_ports
+from hub_config.proxy import proxy_command
 from hub_config.server.settings import Settings, read_settings
 from tests.hub.server import front, stand_ins
 from tests.hub.server.deployment import settings_text
@@ -39,17 +41,25 @@ def can_be_made() -> str:
     probe = ["unshare", "--mount", "mount", "--bind", "/etc", "/etc"]
     if subprocess.run(probe, capture_output=True).returncode != 0:
         return "this container may not mount anything"
-    return "" if proxy_folder() else "configurable-http-proxy is not installed here: make hub installs it"
+    try:
+        proxy_folder()
+    except HubError as error:
+        return str(error)
+    return ""
 
 
-def proxy_folder() -> Path | None:
-    """An installed proxy of `make hub`."""
+def proxy_folder() -> Path:
+    """An installed proxy; npm is asked for one where `make hub` has left none. Raises HubError."""
     program = "proxy/node_modules/configurable-http-proxy/bin/configurable-http-proxy"
     found = [
         *Path("/opt/model-compression-course").glob(f"*/{program}"),
         *(ROOT / "build").glob(f"*/{program}"),
     ]
-    return found[0].parents[3] if found else None
+    if found:
+        return found[0].parents[3]
+    folder = ROOT / "build" / "tests" / "proxy"
+    proxy_command(folder)
+    return folder
 
 
 class Machine:
@@ -70,9 +80,7 @@ class Machine:
         text = text.replace(f"{folder}/etc/", "/etc/model-compression-course/")
         (self.etc / HUB_TOML).write_text(text, "utf-8")
         (self.etc / HUB_TOML).chmod(0o640)
-        source = proxy_folder()
-        assert source is not None
-        shutil.copytree(source, folder / "proxy", symlinks=True)
+        shutil.copytree(proxy_folder(), folder / "proxy", symlinks=True)
         self.programs = stand_ins.install(folder)
         self.settings: Settings = dataclasses.replace(
             read_settings(self.etc / HUB_TOML), file=Path("/etc") / HUB_TOML

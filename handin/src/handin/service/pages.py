@@ -41,7 +41,7 @@ def page_environment(time_zone: str) -> jinja2.Environment:
         return when.astimezone(zone).strftime("%a %d %b %Y, %H:%M")
 
     def size(number: int) -> str:
-        return f"{number / (1 << 20):.1f} MiB" if number >= 1 << 20 else f"{-(-number // 1024)} KiB"
+        return f"{number / (1 << 20):.3g} MiB" if number >= 1 << 20 else f"{-(-number // 1024)} KiB"
 
     environment.filters |= {"moment": moment, "size": size}
     environment.globals |= {"time_zone": time_zone}
