@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+from datetime import datetime, timedelta
+
 import nbformat
 import pytest
+from click.testing import CliRunner
 from handin.client import Client
 
+from autograder.commands.deadlines import deadlines, extend
+from autograder.course import LatePolicy
 from autograder.errors import ConfigurationError, CourseError, IntakeError
+from autograder.extensions import due, give_extension, tell_deadlines
 from autograder.grade.collect import collect_lab
 from autograder.grade.course_grade import grade_lab
 from autograder.grade.intake import TIMESTAMP
@@ -126,3 +133,33 @@ def test_without_a_service_there_is_one_clear_error(fresh_mini: MiniLab) -> None
 
 def test_the_address_with_its_token_is_closed(course: MiniLab) -> None:
     assert (course.instance.root / ADDRESS).stat().st_mode & 0o077 == 0
+
+
+def test_the_service_is_told_deadlines_and_extensions(service: RunningService, course: MiniLab) -> None:
+    late = LatePolicy(closes_after=7)
+    about = dataclasses.replace(course.course, late=late)
+    due_then = due(course.lab, about)
+    give_extension(course.instance, about, course.lab, "bob", due_then + timedelta(days=3))
+    assert tell_deadlines(course.instance, about) == 1
+    seen = {who: service.client(who).overview()["labs"][0] for who in ("ada", "bob")}
+    moments = {who: datetime.fromisoformat(lab["due"]) for who, lab in seen.items()}
+    assert moments == {"ada": due_then, "bob": due_then + timedelta(days=3)}
+    assert datetime.fromisoformat(seen["bob"]["closes"]) == due_then + timedelta(days=10)
+    service.kill()
+    with pytest.raises(IntakeError, match="was not told the deadlines"):
+        tell_deadlines(course.instance, about)
+    service.start()
+    give_extension(course.instance, about, course.lab, "bob", None)
+    tell_deadlines(course.instance, about)
+    assert datetime.fromisoformat(service.client("bob").overview()["labs"][0]["due"]) == due_then
+
+
+def test_commands_tell_the_service_too(service: RunningService, course: MiniLab) -> None:
+    root = ["--instance", str(course.instance.root)]
+    shown = CliRunner().invoke(deadlines, root, catch_exceptions=False)
+    assert shown.exit_code == 0 and "the hand-in service knows 12 of them" in shown.output
+    done = CliRunner().invoke(extend, ["Lab-3.1", "ada", "--days", "2", *root], catch_exceptions=False)
+    assert done.exit_code == 0 and "ada may hand in Lab-3.1" in done.output
+    service.publish("Lab-3.1-Post_Training_Quantization", "01-Setup")
+    labs = {lab["lab"]: lab["due"] for lab in service.client("ada").overview()["labs"]}
+    assert labs["Lab-3.1-Post_Training_Quantization"].startswith("2027-03-09T15:59")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from datetime import UTC, datetime, timedelta
 
 import nbformat
 import pytest
+from click.testing import CliRunner
 
+from autograder.commands.late import late
+from autograder.errors import ConfigurationError
 from autograder.extensions import give_extension
 from autograder.grade.course_grade import grade_lab
 from autograder.grade.intake import TIMESTAMP
@@ -77,3 +81,17 @@ def test_what_a_student_wrote_stays_text(graded: MiniLab) -> None:
     )
     page = page_environment().get_template("class.tpl").render(base_url="/x", found=found)
     assert "<script>" not in page and "&lt;script&gt;x" in page
+
+
+def test_the_command_shows_what_lateness_costs(graded: MiniLab) -> None:
+    root = ["--instance", str(graded.instance.root)]
+    done = CliRunner().invoke(late, ["--json", *root], catch_exceptions=False)
+    found = json.loads(done.output)
+    # the small lab is not in course.toml, so it has no deadline there
+    assert found["bob"] == [
+        {"lab": graded.lab.id, "earned": 90.0, "days_late": 0, "forgiven": 0, "counts": 90.0}
+    ]
+    table = CliRunner().invoke(late, root, catch_exceptions=False)
+    assert table.exit_code == 0 and "0 of 5" in table.output
+    with pytest.raises(ConfigurationError, match="knows no student 'nobody'"):
+        CliRunner().invoke(late, ["--student", "nobody", *root], catch_exceptions=False)
