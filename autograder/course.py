@@ -149,7 +149,7 @@ def _late_policy(path: Path, table: dict[str, Any]) -> LatePolicy:
     for name, value in table.items():
         if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
             raise ConfigurationError(f"{path}: {name} of [late] must be a number, 0 or more")
-    if policy.lost_per_day > 1 or any(int(table.get(name, 0)) != table.get(name, 0) for name in WHOLE_DAYS):
+    if policy.lost_per_day > 1 or any(not isinstance(table.get(name, 0), int) for name in WHOLE_DAYS):
         raise ConfigurationError(f"{path}: [late] has whole days, and lost_per_day between 0 and 1")
     return policy
 

@@ -9,6 +9,7 @@ from nbgrader.exchange.abc import ExchangeCollect, ExchangeReleaseFeedback
 from autograder.course import Instance
 from autograder.errors import CourseError
 from autograder.grade.collect import collect_lab
+from autograder.report.feedback import make_feedback
 from autograder.report.publish_feedback import publish_feedback
 
 
@@ -27,6 +28,8 @@ class Collect(ExchangeCollect):  # type: ignore[misc]
             found = collect_lab(Instance(Path(self.coursedir.root)), self.coursedir.assignment_id)
         except CourseError as error:
             self.fail(str(error))
+        if found.failed:
+            self.fail("; ".join(f"{student}: {why}" for student, why in found.failed.items()))
         self.log.info("%s students have handed in, %s are new", len(found.students), len(found.new))
 
 
@@ -40,10 +43,11 @@ class ReleaseFeedback(ExchangeReleaseFeedback):  # type: ignore[misc]
         """Nothing to prepare."""
 
     def copy_files(self) -> None:
-        """Give the pages back; fails with what the course's own command says."""
+        """Write the pages of what is graded now and give them back; fails with what the course's own command says."""
         student = self.coursedir.student_id
         instance = Instance(Path(self.coursedir.root))
         try:
+            make_feedback(instance, self.coursedir.assignment_id, None if student == "*" else student)
             publish_feedback(instance, self.coursedir.assignment_id, None if student == "*" else student)
         except CourseError as error:
             self.fail(str(error))

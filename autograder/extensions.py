@@ -6,7 +6,10 @@ up for by the next command.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from handin.errors import HandInError
@@ -54,22 +57,32 @@ def give_extension(
     if until is not None and until <= due(lab, course):
         when = f"{due(lab, course):%Y-%m-%d %H:%M} ({course.time_zone})"
         raise ConfigurationError(f"{lab.id} is due {when} for everybody; an extension is later")
-    extensions = read_extensions(instance)
-    of_lab = extensions.setdefault(lab.id, {})
-    if until is None:
-        of_lab.pop(student, None)
-    else:
-        of_lab[student] = until
-    _write(instance, extensions)
+    with _alone(instance):
+        extensions = read_extensions(instance)
+        of_lab = extensions.setdefault(lab.id, {})
+        if until is None:
+            of_lab.pop(student, None)
+        else:
+            of_lab[student] = until
+        _write(instance, extensions)
 
 
 def forget_extensions(instance: Instance, student: str) -> None:
     """Remove every extension of a student."""
-    extensions = read_extensions(instance)
-    if any(student in of_lab for of_lab in extensions.values()):
-        for of_lab in extensions.values():
-            of_lab.pop(student, None)
-        _write(instance, extensions)
+    with _alone(instance):
+        extensions = read_extensions(instance)
+        if any(student in of_lab for of_lab in extensions.values()):
+            for of_lab in extensions.values():
+                of_lab.pop(student, None)
+            _write(instance, extensions)
+
+
+@contextlib.contextmanager
+def _alone(instance: Instance) -> Iterator[None]:
+    """Two people who extend at once change the file one after the other."""
+    with (instance.root / "extensions.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _write(instance: Instance, extensions: Extensions) -> None:

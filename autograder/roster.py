@@ -74,7 +74,7 @@ def _people(
 ) -> Iterator[Person]:
     seen: dict[str, int] = {}
     for row in reader:
-        name = (row[ids] or "").strip()
+        name = (row[ids] or "").strip().lower()  # as JupyterHub does with every name
         if not name:  # Canvas's row of points, and its test student
             continue
         if STUDENT.fullmatch(name) is None:

@@ -1,6 +1,7 @@
 """Everything that is kept about one student: to give it to them, or to delete it.
 
-Receipts stay: each line proves that no grade, of anybody, was changed behind the gradebook's back, and without one
+What stays: the titles of the last 200 jobs in the queue of the course service, which go as new ones come, and
+receipts. Each line of these proves that no grade, of anybody, was changed behind the gradebook's back, and without one
 the chain is broken. They hold the account name, hashes and values of checks, and nothing that the student wrote.
 """
 
@@ -93,6 +94,8 @@ def forget_student(instance: Instance, student: str) -> Deleted:
         found = _folders(instance, student)
         for folder in found:
             shutil.rmtree(folder)
+        # verdicts by content hold what cells printed, under no name; they are made again when they are needed
+        shutil.rmtree(instance.cache, ignore_errors=True)
         _close_receipts(instance, student)
     kept = sum(line.get("student") == student for line in Receipts(instance.receipts).read())
     return Deleted(len(found), labs, attempts, kept)

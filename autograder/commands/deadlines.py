@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import click
@@ -11,10 +11,10 @@ from rich.table import Table
 
 from autograder.commands.grade import INSTANCE, chosen_instance
 from autograder.commands.screen import console
-from autograder.course import load_course
+from autograder.course import Course, load_course
 from autograder.errors import ConfigurationError, IntakeError
 from autograder.extensions import due, give_extension, read_extensions, tell_deadlines
-from autograder.schedule import followed, moment_of
+from autograder.schedule import WEEK_ENDS, followed
 
 
 @click.command()
@@ -66,7 +66,7 @@ def extend(
     chosen = course.lab(lab)
     when: datetime | None = None
     if until is not None:
-        when = moment_of(until, course)
+        when = _end_of(until, course)
     elif days is not None:
         when = due(chosen, course) + timedelta(days=days)
     give_extension(target, course, chosen, student, when)
@@ -78,3 +78,16 @@ def extend(
     click.echo(f"{student} {end}")
     if not tell_deadlines(target, course):
         console.print("there is no hand-in service here to tell; grades will count it")
+
+
+def _end_of(text: str, course: Course) -> datetime:
+    """A local time; a date alone means the end of that day. Raises ConfigurationError."""
+    try:
+        if len(text) == len("2027-03-10"):
+            return datetime.combine(date.fromisoformat(text), WEEK_ENDS, course.time_zone)
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"--until {text}: not a date such as 2027-03-10, nor a time such as 2027-03-10T18:00"
+        ) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=course.time_zone)

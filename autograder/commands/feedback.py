@@ -8,6 +8,7 @@ import click
 
 from autograder.commands.grade import INSTANCE, chosen_instance, known_lab
 from autograder.commands.screen import console
+from autograder.errors import CourseError
 from autograder.report.feedback import make_feedback
 from autograder.report.publish_feedback import publish_feedback
 
@@ -21,8 +22,15 @@ def feedback(lab: str, student: str | None, publish: bool, root: Path | None) ->
     """Write the feedback pages of LAB."""
     target = chosen_instance(root)
     lab_id = known_lab(target, lab)
+    unwritten: CourseError | None = None
+    pages: list[Path] = []
     with console.status(f"writing feedback for {lab_id}"):
-        pages = make_feedback(target, lab_id, student)
+        try:
+            pages = make_feedback(target, lab_id, student)
+        except CourseError as error:
+            unwritten = error  # of single students: the others get theirs
     if publish:
         publish_feedback(target, lab_id, student)
+    if unwritten is not None:
+        raise unwritten
     click.echo(f"{len(pages)} pages {'published from' if publish else 'below'} {target.feedback}")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
 
 from autograder.commands.grade import INSTANCE, chosen_instance
 from autograder.commands.screen import console
+from autograder.errors import ConfigurationError
 from autograder.report.export import read_roster
 from autograder.roster import COLUMNS, import_people, read_people
+
+HUB_NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
+"""As the Hub's settings want it."""
 
 
 @click.group()
@@ -42,6 +47,12 @@ def import_roster(
     """Take the students of FILE, an export of the LMS, into the gradebook. Nobody is removed."""
     target = chosen_instance(root)
     people = read_people(read_roster(file), kind, match)
+    odd = [person.id for person in people if HUB_NAME.fullmatch(person.id) is None]
+    if hub is not None and odd:
+        raise ConfigurationError(
+            f"{', '.join(odd[:5])} cannot be accounts of the Hub's machine: a name has small letters, digits, _ and -, "
+            "and begins with a letter. Name another column: --match COLUMN"
+        )
     changes = import_people(target, people, dry_run=dry_run)
     for what, names in (
         ("would be added" if dry_run else "added", changes.added),

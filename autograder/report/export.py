@@ -151,8 +151,8 @@ def _matched(
     column: str,
     first: Sequence[dict[str, str]],
 ) -> Export:
-    by_name = {student.id: student for student in students}
-    names = [person[column].strip() for person in people]
+    by_name = {student.id.lower(): student for student in students}
+    names = [person[column].strip().lower() for person in people]  # the Hub knows names in small letters
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
         raise ConfigurationError(f"the roster has {', '.join(twice)} more than once in the column {column!r}")
@@ -162,7 +162,7 @@ def _matched(
         scores = by_name[name].scores if name in by_name else {}
         marks = [_number(scores[lab]) if lab in scores else "" for lab in titles]
         rows.append([*(person[name] for name in kept), *marks])
-    graded = {student.id for student in students if student.scores}
+    graded = {student.id.lower() for student in students if student.scores}
     return Export(_written(rows), sorted(graded - set(names)), sorted(set(names) - graded - {""}))
 
 

@@ -31,10 +31,10 @@ def publish_feedback(instance: Instance, lab_id: str, student: str | None = None
             continue
         try:
             for page in pages:
-                client.put_feedback(attempt, page.stem, page.read_bytes())
+                client.put_feedback(attempt, name, page.stem, page.read_bytes())
                 given += 1
             if name in scores:
-                client.put_score(attempt, *scores[name])
+                client.put_score(attempt, name, *scores[name])
         except (HandInError, OSError) as error:
             failed.append(f"{name}: {error}")
     if failed:

@@ -46,8 +46,9 @@ c.JupyterHub.services.append(
 c.JupyterHub.bind_url = "http://:8000"
 c.JupyterHub.hub_bind_url = "http://:8081"
 c.JupyterHub.hub_connect_url = "http://hub:8081"
-c.JupyterHub.db_url = "sqlite:////srv/hub/data/jupyterhub.sqlite"
-c.JupyterHub.cookie_secret_file = "/srv/hub/data/cookie_secret"
+data = os.environ.get("COURSE_HUB_DATA", "/srv/hub/data")
+c.JupyterHub.db_url = f"sqlite:///{data}/jupyterhub.sqlite"
+c.JupyterHub.cookie_secret_file = f"{data}/cookie_secret"
 # with subdomains a student's page is nobody else's neighbour
 c.JupyterHub.subdomain_host = f"https://{domain}"
 c.JupyterHub.default_url = first_page(f"https://{SERVICE}--service.{domain}/services/{SERVICE}/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -54,10 +55,13 @@ def test_the_command_takes_local_dates_and_days(fresh_mini: MiniLab) -> None:
     root = ["--instance", str(fresh_mini.instance.root)]
     for options, until in (
         (["--until", "2027-03-10T18:00"], datetime(2027, 3, 10, 18, 0, tzinfo=course.time_zone)),
+        (["--until", "2027-03-10"], datetime(2027, 3, 10, 23, 59, tzinfo=course.time_zone)),
         (["--days", "3"], due(lab, course) + timedelta(days=3)),
     ):
         done = CliRunner().invoke(extend, ["Lab-3.1", "ada", *options, *root], catch_exceptions=False)
         assert done.exit_code == 0 and read_extensions(fresh_mini.instance)[lab.id]["ada"] == until
+    with pytest.raises(ConfigurationError, match="--until soon: not a date"):
+        CliRunner().invoke(extend, ["Lab-3.1", "ada", "--until", "soon", *root], catch_exceptions=False)
     with pytest.raises(ConfigurationError, match="give one of"):
         CliRunner().invoke(extend, ["Lab-3.1", "ada", *root], catch_exceptions=False)
 
@@ -70,6 +74,8 @@ def test_the_command_takes_local_dates_and_days(fresh_mini: MiniLab) -> None:
         ('grace_days = "1"', "0 or more"),
         ("lost_per_day = 1.5", "between 0 and 1"),
         ("closes_after = 0.5", "whole days"),
+        ("grace_days = 5.0", "whole days"),
+        ("grace_days = inf", "whole days"),
     ],
 )
 def test_a_policy_that_is_none_is_told(tmp_path: Path, line: str, why: str) -> None:
@@ -81,3 +87,18 @@ def test_a_policy_that_is_none_is_told(tmp_path: Path, line: str, why: str) -> N
 
 def test_the_course_has_a_policy() -> None:
     assert load_course().late == LatePolicy(grace_days=5, lost_per_day=0.1, closes_after=7)
+
+
+def test_extensions_given_at_once_all_stay(fresh_mini: MiniLab) -> None:
+    lab, course, instance = fresh_mini.lab, fresh_mini.course, fresh_mini.instance
+    names = [f"student{number}" for number in range(16)]
+    with ThreadPoolExecutor(8) as pool:
+        list(
+            pool.map(
+                lambda name: give_extension(
+                    instance, course, lab, name, due(lab, course) + timedelta(days=1)
+                ),
+                names,
+            )
+        )
+    assert sorted(read_extensions(instance)[lab.id]) == sorted(names)

@@ -41,6 +41,7 @@ def settings(tmp_path: Path, compose: dict[str, Any]) -> dict[str, str]:
     return {
         **compose["services"]["hub"]["environment"],
         "COURSE_CODE": str(ROOT),
+        "COURSE_HUB_DATA": str(tmp_path),
         "COURSE_SECRETS": str(tmp_path),
         "COURSE_PEOPLE": str(tmp_path / "people.toml"),
     }
@@ -70,12 +71,15 @@ def test_jupyterhub_takes_the_configuration(settings: dict[str, str], tmp_path: 
 def test_a_students_container_has_no_rights_and_limits(configuration: Config) -> None:
     from dockerspawner import DockerSpawner
 
-    spawner = DockerSpawner(config=configuration)
-    assert spawner.extra_host_config["cap_drop"] == ["ALL"]
-    assert spawner.mem_limit == 4 << 30 and spawner.extra_host_config["memswap_limit"] == "4g"
+    container, spawner = configuration.DockerSpawner, configuration.Spawner
+    assert set(container) <= set(DockerSpawner.class_trait_names()) and set(spawner) <= set(
+        DockerSpawner.class_trait_names()
+    )
+    assert container.extra_host_config["cap_drop"] == ["ALL"]
+    assert spawner.mem_limit == "4G" and container.extra_host_config["memswap_limit"] == "4g"
     assert spawner.env_keep == [] and "HANDIN_URL" in spawner.environment
-    assert spawner.read_only_volumes == {"course_published": "/exchange"}
-    assert "/var/run/docker.sock" not in json.dumps([spawner.volumes, spawner.extra_host_config])
+    assert container.read_only_volumes == {"course_published": "/exchange"}
+    assert "docker.sock" not in json.dumps([container.volumes, container.extra_host_config])
 
 
 def test_roles_are_those_of_every_deployment(configuration: Config) -> None:
@@ -134,9 +138,15 @@ def test_versions_are_those_of_the_locks() -> None:
         for line in file.read_text("utf-8").splitlines()
         if "==" in line
     )
-    for line in (FOLDER / "hub.txt").read_text("utf-8").splitlines():
-        name, version = line.split("==")
-        assert pins[name] == version, name
+    found = dict(line.split("==") for line in (FOLDER / "hub.txt").read_text("utf-8").splitlines())
+    assert found == {name: pins[name] for name in found} and "dockerspawner" in found
+
+
+def test_nothing_secret_gets_into_an_image() -> None:
+    ignored = (FOLDER / "Dockerfile.dockerignore").read_text("utf-8").splitlines()
+    assert {".git", ".venv-staff", "build", "hub_config/docker/secrets", "hub_config/docker/.env"} <= set(
+        ignored
+    )
 
 
 @pytest.fixture

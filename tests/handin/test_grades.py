@@ -41,7 +41,7 @@ def test_a_score_reaches_its_student_and_a_request_reaches_the_course(
     collector = service.client("collector")
     attempt = service.client("ada").hand_in(LAB, FILES)["id"]
     assert ask(service, "ada", attempt, "why?").status_code == 409  # not graded yet
-    collector.put_score(attempt, 12.5, 20)
+    collector.put_score(attempt, "ada", 12.5, 20)
     assert "12.5 of 20" in page(service, "ada")
     assert ask(service, "bob", attempt, "let me see").status_code == 404
     assert ask(service, "ada", attempt, "  ").status_code == 400
@@ -64,7 +64,7 @@ def test_a_score_reaches_its_student_and_a_request_reaches_the_course(
 def test_nobody_but_the_course_tells_scores_or_answers(service: RunningService) -> None:
     attempt = service.client("ada").hand_in(LAB, FILES)["id"]
     for act in (
-        lambda client: client.put_score(attempt, 20, 20),
+        lambda client: client.put_score(attempt, "ada", 20, 20),
         lambda client: client.answer(1, "yes"),
         lambda client: client.asked(),
     ):
@@ -73,12 +73,12 @@ def test_nobody_but_the_course_tells_scores_or_answers(service: RunningService) 
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{}", b'{"score": 5, "maximum": 4}', b'{"score": NaN, "maximum": 4}', b"[1]"]
+    "body", [b"", b"{}", b'{"score": -5, "maximum": 4}', b'{"score": NaN, "maximum": 4}', b"[1]"]
 )
 def test_what_is_no_score_is_refused(service: RunningService, body: bytes) -> None:
     attempt = service.client("ada").hand_in(LAB, FILES)["id"]
     answer = requests.put(
-        f"{service.url}/api/attempts/{attempt}/score",
+        f"{service.url}/api/attempts/{attempt}/score?student=ada",
         data=body,
         headers={"Authorization": "token token-collector"},
     )
@@ -90,7 +90,7 @@ def test_only_so_many_requests_wait(service: RunningService) -> None:
     answers = []
     for n in range(OPEN_REQUESTS + 1):
         attempt = ada.hand_in(LAB, {"01-Scale.ipynb": b"%d" % n})["id"]
-        collector.put_score(attempt, 1, 2)
+        collector.put_score(attempt, "ada", 1, 2)
         answers.append(ask(service, "ada", attempt, "look").status_code)
     assert answers == [302] * OPEN_REQUESTS + [429]
     with pytest.raises(Refused, match="no request 999"):
@@ -101,3 +101,28 @@ def test_a_page_is_shown_in_the_courses_time(service: RunningService) -> None:
     service.client("collector").set_deadline(LAB, "2027-03-07T15:59:00+00:00", None, {})
     assert re.search(r"Due Sun 07 Mar 2027, 23:59", page(service, "ada"))
     assert "Times are those of Asia/Taipei" in page(service, "ada")
+
+
+def test_a_score_for_another_student_under_that_number_is_refused(service: RunningService) -> None:
+    """As after one of two backups was brought back."""
+    attempt = service.client("bob").hand_in(LAB, FILES)["id"]
+    collector = service.client("collector")
+    for act in (
+        lambda: collector.put_score(attempt, "ada", 1, 2),
+        lambda: collector.put_feedback(attempt, "ada", "01-Scale", b"<p>of ada</p>"),
+    ):
+        with pytest.raises(Refused, match="is not of that student"):
+            act()
+    assert service.client("bob").overview()["attempts"][0]["feedback"] == {}
+
+
+def test_a_number_that_was_deleted_is_never_used_again(service: RunningService) -> None:
+    first = service.client("ada").hand_in(LAB, FILES)["id"]
+    service.client("collector").forget("ada")
+    assert service.client("bob").hand_in(LAB, FILES)["id"] > first
+
+
+def test_extra_credit_is_more_than_the_maximum(service: RunningService) -> None:
+    attempt = service.client("ada").hand_in(LAB, FILES)["id"]
+    service.client("collector").put_score(attempt, "ada", 22, 20)
+    assert "22 of 20" in page(service, "ada")

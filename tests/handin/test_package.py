@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import stat
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from handin.errors import NotAPackage
 from handin.package import (
     FILE_BYTES,
     MOST_FILES,
+    NOTEBOOK_BYTES,
     check_name,
     digest_of_folder,
     read_package,
@@ -21,6 +23,8 @@ from handin.package import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+
+from autograder.grade import intake
 
 NAMES = st.text(
     st.characters(exclude_categories=["C", "Z"], exclude_characters="/\\."), min_size=1, max_size=20
@@ -152,17 +156,47 @@ def test_too_many_files() -> None:
 
 def test_a_bomb_ends_at_the_limit() -> None:
     """Its sizes are counted as they come; what the archive says of them is not asked."""
-    bomb = packed(("a.ipynb", b"\0" * (FILE_BYTES + 1)), method=zipfile.ZIP_DEFLATED)
+    bomb = packed(("a.ipynb", b"\0" * (NOTEBOOK_BYTES + 1)), method=zipfile.ZIP_DEFLATED)
     assert len(bomb) < 1 << 16
     target = io.BytesIO()
-    with pytest.raises(NotAPackage, match="25 MiB for one file"):
+    with pytest.raises(NotAPackage, match="20 MiB for one notebook"):
         rewrite_package(io.BytesIO(bomb), target)
 
 
 def test_all_files_together_have_a_limit() -> None:
-    content = b"\0" * (FILE_BYTES - 1)
+    content = b"\0" * (NOTEBOOK_BYTES - 1)
     with pytest.raises(NotAPackage, match="hand-in is over the limit of 100 MiB"):
-        rewritten(packed(*[(f"{n}.bin", content) for n in range(5)], method=zipfile.ZIP_DEFLATED))
+        rewritten(packed(*[(f"{n}.ipynb", content) for n in range(6)], method=zipfile.ZIP_DEFLATED))
+
+
+def test_limits_are_no_laxer_than_those_of_intake() -> None:
+    """What gets a receipt is graded."""
+    assert (NOTEBOOK_BYTES, FILE_BYTES) == (intake.NOTEBOOK_BYTES, intake.FILE_BYTES)
+    with pytest.raises(NotAPackage, match="5 MiB for one file"):
+        rewritten(packed(("submission.safetensors", b"\0" * (FILE_BYTES + 1)), method=zipfile.ZIP_DEFLATED))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_other_ways_to_pack_are_refused_before_anything_is_unpacked(method: int) -> None:
+    bomb = packed(("a.ipynb", b"\0" * (64 << 20)), method=method)
+    tracemalloc.start()
+    try:
+        with pytest.raises(NotAPackage, match="use an ordinary zip"):
+            rewritten(bomb)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_long_list_of_names_is_refused_before_it_is_read() -> None:
+    archive = packed(*[(f"{n}.txt", b"") for n in range(20_000)])
+    tracemalloc.start()
+    try:
+        with pytest.raises(NotAPackage, match="20000 files are over the limit"):
+            rewritten(archive)
+        assert tracemalloc.get_traced_memory()[1] < 2 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_an_encrypted_file_is_refused() -> None:

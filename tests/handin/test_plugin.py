@@ -82,8 +82,8 @@ def test_a_student_fetches_hands_in_and_reads_feedback(ada: Student, service: Ru
     receipt = json.loads((ada.home / ".handin-receipts" / f"{LAB}-attempt-1.json").read_text())
     assert receipt["sha256"] == digest_of_folder(folder, ["01-Scale.ipynb", "02-More.ipynb"])
     assert service.client("ada").attempt(receipt["id"])["01-Scale.ipynb"] == b'{"mine": 1}'
-    service.client("collector").put_feedback(receipt["id"], "01-Scale", b"<p>good</p>")
-    service.client("collector").put_feedback(receipt["id"], "02-More", b"<p>good</p>")
+    service.client("collector").put_feedback(receipt["id"], "ada", "01-Scale", b"<p>good</p>")
+    service.client("collector").put_feedback(receipt["id"], "ada", "02-More", b"<p>good</p>")
     released, submitted = ada.ask("list_assignments", "model-compression")["value"]
     assert released["status"] == "fetched" and released["path"] == LAB
     (attempt,) = submitted["submissions"]
@@ -125,9 +125,9 @@ def test_what_the_service_refuses_reaches_the_student(ada: Student, service: Run
     status, text = ada.nbgrader("submit", LAB)
     assert status != 0 and "fetch the lab first" in text
     ada.nbgrader("fetch_assignment", LAB)
-    (ada.home / LAB / "01-Scale.ipynb").write_bytes(b"\0" * (26 << 20))
+    (ada.home / LAB / "01-Scale.ipynb").write_bytes(b"\0" * (21 << 20))
     status, text = ada.nbgrader("submit", LAB)
-    assert status != 0 and "over the limit of 25 MiB for one file" in text
+    assert status != 0 and "over the limit of 20 MiB for one notebook" in text
     ada.environment["JUPYTERHUB_API_TOKEN"] = "token-expired"
     (ada.home / LAB / "01-Scale.ipynb").write_bytes(b"{}")
     status, text = ada.nbgrader("submit", LAB)

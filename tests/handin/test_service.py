@@ -22,6 +22,7 @@ from handin.client import Client
 from handin.errors import NotAPackage, Refused, Unreachable
 from handin.package import write_package
 from handin.service.api import WIRE_BYTES
+from handin.store import MOST_ATTEMPTS, Store
 
 from tests.handin.running import RunningService, StandInHub
 
@@ -192,13 +193,13 @@ def test_feedback_reaches_its_student_alone_and_can_be_replaced(service: Running
     with pytest.raises(Refused, match="no feedback on 01-Scale yet"):
         ada.feedback(attempt, "01-Scale")
     for page in (b"<p>first</p>", b"<p>second</p>"):
-        collector.put_feedback(attempt, "01-Scale", page)
+        collector.put_feedback(attempt, "ada", "01-Scale", page)
         assert ada.feedback(attempt, "01-Scale") == page
     assert list(ada.overview()["attempts"][0]["feedback"]) == ["01-Scale"]
     with pytest.raises(Refused, match="no such hand-in"):
         service.client("bob").feedback(attempt, "01-Scale")
     with pytest.raises(Refused, match="has no notebook 03-Other"):
-        collector.put_feedback(attempt, "03-Other", b"")
+        collector.put_feedback(attempt, "ada", "03-Other", b"")
     shown = requests.get(
         f"{service.url}/api/attempts/{attempt}/feedback/01-Scale",
         headers={"Authorization": "token token-ada"},
@@ -391,7 +392,7 @@ def test_a_student_can_be_given_everything_and_be_forgotten(service: RunningServ
     shared = bob.hand_in(LAB, FILES)
     ada.hand_in(LAB, FILES)
     own = ada.hand_in(LAB, {"01-Scale.ipynb": b"only mine"})
-    collector.put_feedback(own["id"], "01-Scale", b"<p>page</p>")
+    collector.put_feedback(own["id"], "ada", "01-Scale", b"<p>page</p>")
     assert [one["number"] for one in collector.student("ada")] == [1, 2]
     before = len(service.kept_files())
     assert collector.forget("ada") == 2
@@ -419,3 +420,64 @@ def test_the_service_ends_when_the_hub_asks(service: RunningService) -> None:
 def test_a_client_without_a_service_says_so() -> None:
     with pytest.raises(Unreachable, match="does not answer"):
         Client("http://127.0.0.1:9/services/handin", "x").overview()
+
+
+def test_a_student_has_room_for_so_much_and_what_is_refused_is_not_kept(tmp_path: Path) -> None:
+    store = Store(tmp_path / "kept")
+    content = {"01-Scale.ipynb": b"{}"}
+
+    def hand_in(number: int) -> None:
+        package = io.BytesIO()
+        write_package({**content, "n.txt": b"%d" % number}, package)
+        store.hand_in(LAB, "ada", package, store.clock())
+
+    for number in range(MOST_ATTEMPTS):
+        hand_in(number)
+    files = len(list(store.packages))
+    for number in range(3):
+        with pytest.raises(Refused, match="the most there can be"):
+            hand_in(1000 + number)
+    assert len(list(store.packages)) == files == MOST_ATTEMPTS
+    store.close()
+
+
+def test_a_class_gets_its_feedback_however_large_it_is(tmp_path: Path, hub: StandInHub) -> None:
+    service = RunningService(tmp_path, hub, HANDIN_RATE="5")
+    try:
+        service.publish(LAB, "01-Scale")
+        attempt = service.client("ada").hand_in(LAB, FILES)["id"]
+        for _ in range(20):
+            service.client("collector").put_feedback(attempt, "ada", "01-Scale", b"<p>page</p>")
+        with pytest.raises(Refused, match="too many requests"):
+            for _ in range(6):
+                service.client("ada").overview()
+    finally:
+        service.stop()
+
+
+def test_a_body_before_a_login_is_small(service: RunningService) -> None:
+    """What a stranger sends is not held in memory: the line is cut, or the answer comes before the body."""
+    for method, path in (
+        ("PUT", "api/students/ada"),
+        ("PUT", "api/requests/1/answer"),
+        ("POST", f"labs/{LAB}"),
+    ):
+        try:
+            status = requests.request(method, f"{service.url}/{path}", data=b"x" * (8 << 20)).status_code
+        except requests.RequestException:
+            status = 0
+        assert status in (0, 400, 403), (method, path)
+    answer = requests.post(f"{service.url}/labs/{LAB}", data=b"x", allow_redirects=False)
+    assert answer.status_code == 403 and "Load the page again" in answer.text
+
+
+def test_a_form_with_too_many_parts_is_told(service: RunningService) -> None:
+    many = [("files", (f"{n}.txt", b"x")) for n in range(150)]
+    answer = requests.post(
+        f"{service.url}/labs/{LAB}", files=many, headers={"Authorization": "token token-ada"}
+    )
+    assert (
+        answer.status_code == 400
+        and "at most 50 files" in answer.text
+        and "Nothing was handed in" in answer.text
+    )

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 import requests
 
@@ -50,14 +51,14 @@ class Client:
         """The page about one notebook."""
         return bytes(self._ask("GET", f"attempts/{number}/feedback/{notebook}").content)
 
-    def put_feedback(self, number: int, notebook: str, page: bytes) -> None:
-        """Give the page about one notebook back."""
-        self._ask("PUT", f"attempts/{number}/feedback/{notebook}", page, "text/html")
+    def put_feedback(self, number: int, student: str, notebook: str, page: bytes) -> None:
+        """Give the page about one notebook of a student's attempt back."""
+        self._ask("PUT", f"attempts/{number}/feedback/{notebook}?student={quote(student)}", page, "text/html")
 
-    def put_score(self, number: int, score: float, maximum: float) -> None:
+    def put_score(self, number: int, student: str, score: float, maximum: float) -> None:
         """Tell the student of an attempt its score."""
         text = json.dumps({"score": score, "maximum": maximum}).encode()
-        self._ask("PUT", f"attempts/{number}/score", text, "application/json")
+        self._ask("PUT", f"attempts/{number}/score?student={quote(student)}", text, "application/json")
 
     def asked(self) -> list[dict[str, Any]]:
         """Every request to look at a grade again, the oldest first."""

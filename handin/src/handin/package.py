@@ -20,12 +20,24 @@ from handin.errors import NotAPackage
 
 MOST_FILES = 50
 """Files of one hand-in; a lab has four notebooks."""
-FILE_BYTES = 25 << 20
-"""One file."""
+NOTEBOOK_BYTES, FILE_BYTES = 20 << 20, 5 << 20
+"""One notebook, and one of any other kind: no more than the course's intake takes."""
 PACKAGE_BYTES = 100 << 20
 """All files together, and the archive."""
 NAME_CHARACTERS = 100
+DIRECTORY_BYTES = 1 << 16
+"""The list of names at an archive's end, which is read whole."""
 CHUNK = 1 << 16
+BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    OverflowError,
+)
+"""What reading an archive raises that is none, or a damaged one."""
 _DATE = (1980, 1, 1, 0, 0, 0)
 _RESERVED = frozenset({"timestamp.txt", "submission_secret.txt", "attempt.json"})
 """Names that collecting writes itself beside the files of a hand-in."""
@@ -85,7 +97,7 @@ def write_package(files: Mapping[str, bytes], target: IO[bytes]) -> str:
     for name, content in files.items():
         check_name(name)
         total += len(content)
-        _check_size(name, len(content), total)
+        check_size(name, len(content), total)
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         for name in sorted(files):
             archive.writestr(_entry(name), files[name])
@@ -100,6 +112,7 @@ def rewrite_package(source: IO[bytes], target: IO[bytes]) -> tuple[str, dict[str
     hashes: dict[str, str] = {}
     sizes: dict[str, int] = {}
     try:
+        _check_directory(source)
         with zipfile.ZipFile(source) as given, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as written:
             for info in _entries(given):
                 hashed = hashlib.sha256()
@@ -108,11 +121,11 @@ def rewrite_package(source: IO[bytes], target: IO[bytes]) -> tuple[str, dict[str
                 with given.open(info) as one, written.open(_entry(info.filename), "w") as copy:
                     while chunk := one.read(CHUNK):
                         size += len(chunk)
-                        _check_size(info.filename, size, sum(sizes.values()) + size)
+                        check_size(info.filename, size, sum(sizes.values()) + size)
                         hashed.update(chunk)
                         copy.write(chunk)
                 hashes[info.filename], sizes[info.filename] = hashed.hexdigest(), size
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except BROKEN as error:
         raise NotAPackage(f"this is not a zip archive that can be read ({error}). Hand in again") from error
     return digest(hashes.items()), sizes
 
@@ -122,6 +135,16 @@ def read_package(source: IO[bytes]) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(source) as archive:
         for info in archive.infolist():
             yield check_name(info.filename), archive.read(info)
+
+
+def _check_directory(source: IO[bytes]) -> None:
+    """Refuse an archive whose list of names is long, before it is read: each name costs memory.
+
+    zipfile's own reader of an archive's end, so that both mean the same place.
+    """
+    end = zipfile._EndRecData(source)  # type: ignore[attr-defined]
+    if end and (end[zipfile._ECD_ENTRIES_TOTAL] > MOST_FILES or end[zipfile._ECD_SIZE] > DIRECTORY_BYTES):  # type: ignore[attr-defined]
+        _check_count(max(MOST_FILES + 1, end[zipfile._ECD_ENTRIES_TOTAL]))  # type: ignore[attr-defined]
 
 
 def _entries(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
@@ -135,6 +158,11 @@ def _entries(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
         kind = stat.S_IFMT(info.external_attr >> 16)
         if kind not in (0, stat.S_IFREG):
             raise NotAPackage(f"{printable(info.filename)}: links and devices are not handed in, only files")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            # the others unpack a few bytes into gigabytes in one step
+            raise NotAPackage(
+                f"{printable(info.filename)}: packed in a way that is not taken; use an ordinary zip"
+            )
         if info.flag_bits & 0x1:
             raise NotAPackage(f"{printable(info.filename)}: it is encrypted. Hand in without a password")
         if info.filename.casefold() in names:
@@ -157,12 +185,13 @@ def _check_count(count: int) -> None:
         )
 
 
-def _check_size(name: str, size: int, total: int) -> None:
-    if size > FILE_BYTES:
-        raise NotAPackage(
-            f"{printable(name)}: over the limit of {FILE_BYTES >> 20} MiB for one file. "
-            "Clear the outputs of large cells, or leave the file out"
-        )
+def check_size(name: str, size: int, total: int) -> None:
+    """Raise NotAPackage when a file, or all together, are over the limit; sizes in bytes."""
+    notebook = name.endswith(".ipynb")
+    most = NOTEBOOK_BYTES if notebook else FILE_BYTES
+    if size > most:
+        what = "one notebook. Clear the outputs of large cells" if notebook else "one file. Leave it out"
+        raise NotAPackage(f"{printable(name)}: over the limit of {most >> 20} MiB for {what}")
     if total > PACKAGE_BYTES:
         raise NotAPackage(
             f"{printable(name)}: with it the hand-in is over the limit of {PACKAGE_BYTES >> 20} MiB. "

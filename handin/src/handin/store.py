@@ -26,6 +26,8 @@ from handin.tables import Attempt, Extension, Feedback, Lab, Request, Score
 
 MOST_ATTEMPTS = 200
 """Attempts of one student for one lab."""
+STUDENT_BYTES = 2 << 30
+"""All files of all attempts of one student."""
 FREE_BYTES = 1 << 30
 """Space that is left free on the disk: the service stops taking hand-ins before the database cannot be written."""
 Clock = Callable[[], datetime]
@@ -108,29 +110,43 @@ class Store:
         with self.packages.unfinished() as file:
             sha256, files = rewrite_package(package, file)
             with self._naming:
+                number = self._next_number(lab, student, sum(files.values()))
                 self.packages.keep(file, sha256)
-                return self._add(lab, student, received, sha256, files, due)
+                return self._add(lab, student, number, received, sha256, files, due)
+
+    def _next_number(self, lab: str, student: str, size: int) -> int:
+        """The number of a student's next attempt. Raises Refused when they have no room for it."""
+        with Session(self.reading) as session:
+            mine = (Attempt.lab == lab) & (Attempt.student == student)
+            last = session.scalar(select(func.max(Attempt.number)).where(mine)) or 0
+            sizes = session.scalars(select(Attempt.files).where(Attempt.student == student))
+            total = size + sum(sum(files.values()) for files in sizes)
+        if last >= MOST_ATTEMPTS:
+            raise Refused(
+                429, f"{last} attempts for {lab} are the most there can be. The last one counts as it is"
+            )
+        if total > STUDENT_BYTES:
+            raise Refused(
+                429,
+                f"all your attempts together are over {STUDENT_BYTES >> 30} GiB. The last one counts as it is",
+            )
+        return int(last) + 1
 
     def _add(
         self,
         lab: str,
         student: str,
+        number: int,
         received: datetime,
         sha256: str,
         files: dict[str, int],
         due: datetime | None,
     ) -> Attempt:
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
-            mine = (Attempt.lab == lab) & (Attempt.student == student)
-            last = session.scalar(select(func.max(Attempt.number)).where(mine)) or 0
-            if last >= MOST_ATTEMPTS:
-                raise Refused(
-                    429, f"{last} attempts for {lab} are the most there can be. The last one counts as it is"
-                )
             attempt = Attempt(
                 lab=lab,
                 student=student,
-                number=last + 1,
+                number=number,
                 received=received,
                 sha256=sha256,
                 files=files,

@@ -13,7 +13,7 @@ from nbgrader.exchange.abc import ExchangeFetchAssignment, ExchangeFetchFeedback
 
 from handin.errors import HandInError, NotAPackage
 from handin.exchange.base import RECEIPTS, ServiceExchange, attempt_folder, shown_time
-from handin.package import check_name
+from handin.package import check_name, check_size
 
 NOT_KEPT = {"feedback", "__pycache__", "ERRATA.md"}
 
@@ -149,12 +149,15 @@ class Submit(ServiceExchange, ExchangeSubmit):  # type: ignore[misc]
         try:
             files = dict(self._files(folder))
             attempt = self.client().hand_in(folder.name, files)
-        except HandInError as error:
-            self.fail(str(error))
+        except (HandInError, OSError) as error:
+            self.fail(f"{error}. Nothing was handed in" if isinstance(error, OSError) else str(error))
         receipts = Path(self.assignment_dir) / RECEIPTS
-        receipts.mkdir(exist_ok=True)
         name = f"{folder.name}-attempt-{attempt['number']}.json"
-        (receipts / name).write_text(json.dumps(attempt, indent=1), "utf-8")
+        try:
+            receipts.mkdir(exist_ok=True)
+            (receipts / name).write_text(json.dumps(attempt, indent=1), "utf-8")
+        except OSError as error:  # it is handed in all the same, and the service's page has the receipt
+            self.log.warning("the receipt could not be kept in %s: %s", receipts, error)
         late = ", after the deadline" if attempt["late"] else ""
         self.log.info(
             "Submitted as: %s %s, attempt %s, received %s%s, receipt %s",
@@ -163,7 +166,8 @@ class Submit(ServiceExchange, ExchangeSubmit):  # type: ignore[misc]
         )  # fmt: skip
 
     def _files(self, folder: Path) -> Iterator[tuple[str, bytes]]:
-        """The plain files that can be handed in; what is left behind is said."""
+        """The plain files that can be handed in; what is left behind is said. Raises NotAPackage, OSError."""
+        total = 0
         for path in sorted(folder.iterdir()):
             if path.name in NOT_KEPT or path.name.startswith("."):
                 continue
@@ -171,9 +175,13 @@ class Submit(ServiceExchange, ExchangeSubmit):  # type: ignore[misc]
                 self.log.warning("%s stays behind: only plain files are handed in", path.name)
                 continue
             try:
-                yield check_name(path.name), path.read_bytes()
+                check_name(path.name)
             except NotAPackage as reason:
                 self.log.warning("%s stays behind: %s", path.name, reason)
+                continue
+            total += path.stat().st_size
+            check_size(path.name, path.stat().st_size, total)  # before it is read
+            yield path.name, path.read_bytes()
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:

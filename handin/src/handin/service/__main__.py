@@ -12,6 +12,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,12 +25,14 @@ from handin.errors import HandInError
 from handin.published import Published
 from handin.rate import Rate
 from handin.service import api, collecting, pages
-from handin.service.base import LAB, PERSON, State
+from handin.service.base import LAB, PERSON, SMALL_BYTES, State
 from handin.store import FREE_BYTES, Store
 
 IDENTITY_SECONDS = 30
 """How long the Hub's word about a token is believed without asking again."""
 REQUESTS_A_MINUTE = 600
+FINISH_SECONDS = 3
+"""What is being answered has so long when the service is ended; the Hub waits no longer."""
 BODY_SECONDS = 300
 """A hand-in that has not arrived by then is given up."""
 
@@ -71,7 +74,7 @@ def application(state: State, prefix: str) -> Application:
 async def serve(state: State, prefix: str, address: str, port: int) -> None:
     """Answer until SIGTERM, then finish what is being answered."""
     server = HTTPServer(
-        application(state, prefix), max_body_size=pages.FORM_BYTES, body_timeout=BODY_SECONDS, xheaders=True
+        application(state, prefix), max_body_size=SMALL_BYTES, body_timeout=BODY_SECONDS, xheaders=True
     )
     server.listen(port, address)
     stop = asyncio.Event()
@@ -79,6 +82,9 @@ async def serve(state: State, prefix: str, address: str, port: int) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await stop.wait()
     server.stop()
+    deadline = time.monotonic() + FINISH_SECONDS
+    while state.running and time.monotonic() < deadline:
+        await asyncio.sleep(0.05)
     await server.close_all_connections()
 
 

@@ -11,7 +11,7 @@ from typing import IO, Any
 from tornado.web import HTTPError, stream_request_body
 
 from handin.deadlines import Deadline
-from handin.package import PACKAGE_BYTES
+from handin.package import CHUNK, PACKAGE_BYTES
 from handin.service.base import Api
 from handin.service.openapi import description
 from handin.tables import Attempt
@@ -130,6 +130,7 @@ class HandIn(Api):
     def on_finish(self) -> None:
         """Remove the archive that arrived."""
         self._open.close()
+        super().on_finish()
 
     def on_connection_close(self) -> None:
         """Half an upload leaves nothing."""
@@ -143,16 +144,36 @@ class AttemptPackage(Api):
     async def get(self, number: str) -> None:
         """Answer with the archive."""
         attempt = await self.attempt_for_reader(number)
-        content = await self.work(self.state.store.packages.path(attempt.sha256).read_bytes)
         self.set_header("Content-Type", "application/zip")
         self.set_header(
             "Content-Disposition", f'attachment; filename="{attempt.lab}-attempt-{attempt.number}.zip"'
         )
-        self.finish(content)
+        with self.state.store.packages.path(attempt.sha256).open("rb") as file:
+            while chunk := await self.work(file.read, CHUNK):
+                self.write(chunk)
+                await self.flush()  # not more in memory than the reader takes
+        self.finish()
 
 
+@stream_request_body
 class FeedbackPage(Api):
     """`api/attempts/N/feedback/NOTEBOOK`: the page about one notebook; read by its student, written by the course."""
+
+    def initialize(self) -> None:
+        """Nothing has arrived yet."""
+        self._page = bytearray()
+
+    async def prepare(self) -> None:
+        """A page is taken from the course alone, and only then may it be larger than other requests."""
+        await super().prepare()
+        if self.request.method == "PUT":
+            self.require_collector()
+            connection: Any = self.request.connection
+            connection.set_max_body_size(PAGE_BYTES)
+
+    def data_received(self, chunk: bytes) -> None:
+        """Gather the page; the server counts its bytes."""
+        self._page += chunk
 
     async def get(self, number: str, notebook: str) -> None:
         """Answer with the page, which may run and load nothing."""
@@ -169,13 +190,11 @@ class FeedbackPage(Api):
 
     async def put(self, number: str, notebook: str) -> None:
         """Take the page. The student sees it from now on."""
-        self.require_collector()
         attempt = await self.attempt_for_reader(number)
+        self.require_student(attempt)
         if f"{notebook}.ipynb" not in attempt.files:
             raise HTTPError(404, f"attempt {number} has no notebook {notebook}")
-        if len(self.request.body) > PAGE_BYTES:
-            raise HTTPError(413, f"a page of feedback is at most {PAGE_BYTES >> 20} MiB")
-        await self.work(self.state.store.put_feedback, attempt.id, notebook, self.request.body)
+        await self.work(self.state.store.put_feedback, attempt.id, notebook, bytes(self._page))
         self.set_status(204)
 
 

@@ -23,6 +23,7 @@ class AttemptScore(Api):
         """Take it."""
         self.require_collector()
         attempt = await self.attempt_for_reader(number)
+        self.require_student(attempt)
         score, maximum = _score_from(self.request.body)
         await self.work(grades.put_score, self.state.store, attempt.id, score, maximum)
         self.set_status(204)
@@ -102,7 +103,7 @@ def _score_from(body: bytes) -> tuple[float, float]:
     try:
         given = json.loads(body)
         score, maximum = float(given["score"]), float(given["maximum"])
-        if not (math.isfinite(score) and math.isfinite(maximum) and 0 <= score <= maximum):
+        if not (math.isfinite(score) and math.isfinite(maximum) and score >= 0 and maximum >= 0):
             raise ValueError(f"{score} of {maximum}")
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
         raise HTTPError(400, f"this is no score: {error}") from error

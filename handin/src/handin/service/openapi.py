@@ -103,6 +103,7 @@ def description(prefix: str) -> dict[str, Any]:
     lab, student = _name("lab"), _name("student")
     one = {"name": "number", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 0}}
     notebook = _name("notebook")
+    whose = {"name": "student", "in": "query", "required": True, "schema": {"type": "string"}}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Handing in", "version": "1"},
@@ -135,11 +136,13 @@ def description(prefix: str) -> dict[str, Any]:
             "/api/attempts/{number}/feedback/{notebook}": {
                 "get": _operation("The feedback on one notebook", PAGE, [one, notebook]),
                 "put": _operation(
-                    "Give feedback (collecting)", None, [one, notebook], body=PAGE, status="204"
+                    "Give feedback (collecting)", None, [one, notebook, whose], body=PAGE, status="204"
                 ),
             },
             "/api/attempts/{number}/score": {
-                "put": _operation("Tell a score (collecting)", None, [one], body=_json(SCORE), status="204"),
+                "put": _operation(
+                    "Tell a score (collecting)", None, [one, whose], body=_json(SCORE), status="204"
+                ),
             },
             "/api/requests": {"get": _operation("Requests to look again (collecting)", _json(requests), [])},
             "/api/requests/{number}/answer": {

@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 
 import jinja2
 from jupyterhub.services.auth import HubOAuthCallbackHandler
-from tornado.httputil import parse_body_arguments
+from tornado.httputil import HTTPInputError, parse_body_arguments
 from tornado.web import HTTPError, authenticated, stream_request_body
 
 from handin import grades
-from handin.package import PACKAGE_BYTES, write_package
+from handin.package import MOST_FILES, PACKAGE_BYTES, write_package
 from handin.service.base import Handler
 from handin.tables import Attempt
 
@@ -118,29 +118,35 @@ class OneLab(Page):
         self._received = self.moment()
 
     async def prepare(self) -> None:
-        """A form that is too large is refused before it is sent. Who sends a form is asked when it is here: the
-        token against forged forms is in it."""
+        """Who sends a form is asked before it is here, so the token against forged forms is in the address."""
         length = self.request.headers.get("Content-Length", "")
         if length.isdecimal() and int(length) > FORM_BYTES:
             raise HTTPError(
                 413,
                 f"a form takes at most {FORM_BYTES >> 20} MiB. Hand in from JupyterLab, or less. {NOTHING}",
             )
-        if self.request.method != "POST":
-            await super().prepare()
+        await super().prepare()
+        if self.request.method == "POST":
+            self.limit(self.state.hand_ins)
+            await self.work(self.state.store.require_space)
+            connection: Any = self.request.connection
+            connection.set_max_body_size(FORM_BYTES)
 
     def data_received(self, chunk: bytes) -> None:
         """Gather the form; the server counts its bytes."""
         self._body += chunk
 
-    async def _read_form(self) -> None:
+    def _read_form(self) -> None:
+        """Raises HTTPError 400 when the body is no form, or has too many parts."""
         request = self.request
-        parse_body_arguments(
-            request.headers.get("Content-Type", ""), bytes(self._body), request.body_arguments, request.files
-        )
-        for name, values in request.body_arguments.items():
-            request.arguments.setdefault(name, []).extend(values)
-        await super().prepare()
+        kind = request.headers.get("Content-Type", "")
+        try:
+            parse_body_arguments(kind, bytes(self._body), request.body_arguments, request.files)
+        except HTTPInputError as error:
+            raise HTTPError(
+                400,
+                f"this form cannot be read ({error}); a hand-in has at most {MOST_FILES} files. {NOTHING}",
+            ) from error
 
     @authenticated
     async def get(self, lab: str) -> None:
@@ -149,11 +155,9 @@ class OneLab(Page):
 
     async def post(self, lab: str) -> None:
         """Hand in the files of the form; the page then shows the receipt."""
-        await self._read_form()
-        self.limit(self.state.hand_ins)
+        self._read_form()
         if lab not in self.state.published:
             raise HTTPError(404, f"{lab} is not released, so nothing can be handed in for it")
-        await self.work(self.state.store.require_space)
         given = [one for one in self.request.files.get("files", []) if one["filename"]]
         if len(given) == 1 and given[0]["filename"].lower().endswith(".zip"):
             package = io.BytesIO(given[0]["body"])

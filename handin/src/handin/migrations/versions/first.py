@@ -38,6 +38,8 @@ def upgrade() -> None:
         sa.Column("files", sa.JSON, nullable=False),
         sa.Column("due", sa.DateTime),
         sa.UniqueConstraint("lab", "student", "number"),
+        # a number that was deleted is never another attempt's
+        sqlite_autoincrement=True,
     )
     op.create_index("attempt_of_student", "attempt", ["student", "lab"])
     op.create_table(
