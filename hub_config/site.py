@@ -32,7 +32,7 @@ class Site:
     course_account: str
     """Unix account of the course service; empty where the Hub cannot change accounts."""
     handin_account: str
-    """Unix account of the hand-in service, or empty. It can read neither solutions nor grades."""
+    """Unix account of the hand-in service, or empty. It can read neither solutions nor the gradebook."""
     instructors: list[str]
     assistants: list[str]
     students: list[str]

@@ -15,7 +15,8 @@ from handin.errors import HandInError, NotAPackage
 from handin.exchange.base import RECEIPTS, ServiceExchange, attempt_folder, shown_time
 from handin.package import check_name, check_size
 
-NOT_KEPT = {"feedback", "__pycache__", "ERRATA.md"}
+NOT_KEPT = {"feedback", "__pycache__", "README.md", "ERRATA.md"}
+"""What is the course's own, or was made here."""
 
 
 class List(ServiceExchange, ExchangeList):  # type: ignore[misc]
