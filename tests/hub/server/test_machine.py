@@ -25,6 +25,8 @@ from tests.hub.server.machine import HUB_TOML, PASSWORDS, Machine, can_be_made
 from tests.hub.server.visitor import HUB, Visitor
 from tests.postgresql import ACCOUNT, Server, programs
 
+# two minutes of a whole machine; the parts of it are tested every day beside this file
+pytestmark = pytest.mark.nightly
 LAB = "Lab-3.1"
 
 
