@@ -267,6 +267,8 @@ def _kernel(job: Job, started: Callable[[], None]) -> None:
     app = IPKernelApp.instance()
     app.initialize(["-f", f"{job['mounted']}/c.json", "--HistoryManager.enabled=False"])
     os.umask(0o022)
+    # `exit` in a cell would end the kernel a tenth of a second later, under whichever cell runs then
+    app.shell.ask_exit = lambda: None
     started()
     app.start()
 
