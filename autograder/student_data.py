@@ -16,7 +16,7 @@ from typing import Any
 
 from handin.client import Client
 from handin.errors import HandInError
-from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.api import MissingEntry
 
 from autograder.course import Instance
 from autograder.errors import ConfigurationError
@@ -180,13 +180,9 @@ def _attempts(instance: Instance, student: str) -> dict[str, bytes]:
 
 def _remove_from_gradebook(instance: Instance, student: str) -> int:
     with open_gradebook(instance) as gradebook, quiet():
-        return _remove(gradebook, student)
-
-
-def _remove(gradebook: Gradebook, student: str) -> int:
-    try:
-        labs = len(gradebook.student_submissions(student))
-        gradebook.remove_student(student)
-    except MissingEntry:
-        return 0
-    return labs
+        try:
+            labs = len(gradebook.student_submissions(student))
+            gradebook.remove_student(student)
+        except MissingEntry:
+            return 0
+        return labs

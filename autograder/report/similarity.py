@@ -66,23 +66,26 @@ def similar_hand_ins(
 
 def own_code(instance: Instance, lab_id: str, notebook: str, student: str) -> str:
     """The code cells of a hand-in that differ from the released ones."""
-    release = (instance.release / lab_id / f"{notebook}.ipynb").read_bytes()
-    given = {text.strip() for text in _code_cells(release)}
-    handed_in = (instance.submitted / student / lab_id / f"{notebook}.ipynb").read_bytes()
+    release = instance.release / lab_id / f"{notebook}.ipynb"
+    return _own(instance.submitted / student / lab_id / release.name, _code_cells(release))
+
+
+def _own(handed_in: Path, released: list[str]) -> str:
+    given = {text.strip() for text in released}
     return "\n\n".join(text for text in _code_cells(handed_in) if text.strip() not in given)
 
 
 def _pairs_of(release: Path, submitted: Path, lab_id: str, at_least: float) -> Iterator[Pair]:
-    released = list(_code_cells(release.read_bytes()))
-    given = {text.strip() for text in released}
-    boilerplate = _fingerprint("\n\n".join(released), np.array([]), window=1).hashes
+    released = _code_cells(release)
+    hashes = _fingerprint("\n\n".join(released), np.array([]), window=1).hashes
+    boilerplate = np.unique(np.array(list(hashes)))
     prints: dict[str, CodeFingerprint] = {}
     for file in sorted(submitted.glob(f"*/{lab_id}/{release.name}")):
         try:
-            cells = [text for text in _code_cells(file.read_bytes()) if text.strip() not in given]
+            code = _own(file, released)
         except NotANotebook:
             continue
-        found = _fingerprint("\n\n".join(cells), np.unique(np.array(list(boilerplate))))
+        found = _fingerprint(code, boilerplate)
         if found.token_coverage >= FEWEST_TOKENS:
             prints[file.parent.parent.name] = found
     for first, second in combinations(prints, 2):
@@ -98,7 +101,6 @@ def _fingerprint(code: str, boilerplate: np.ndarray, window: int | None = None) 
     )
 
 
-def _code_cells(content: bytes) -> Iterator[str]:
-    for cell in read_handed_in(content).cells:
-        if cell.cell_type == "code" and cell.source.strip():
-            yield cell.source
+def _code_cells(notebook: Path) -> list[str]:
+    cells = read_handed_in(notebook.read_bytes()).cells
+    return [cell.source for cell in cells if cell.cell_type == "code" and cell.source.strip()]
