@@ -6,11 +6,11 @@ import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from handin.client import Client
+from handin.deadlines import shown_time
 from handin.errors import HandInError
 
 from autograder.course import Instance
@@ -18,8 +18,6 @@ from autograder.grade.intake import TIMESTAMP
 from autograder.gradebook import one_writer
 from autograder.handin import collected, remember_collected, service, told
 
-TIME = "%Y-%m-%d %H:%M:%S.%f UTC"
-"""How nbgrader writes the time of a hand-in."""
 STUDENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}")
 """What a student's name may look like: it becomes the name of a folder."""
 
@@ -62,7 +60,7 @@ def collect_lab(instance: Instance, lab_id: str) -> Collected:
 
 def _take(instance: Instance, lab_id: str, student: str, attempt: Mapping[str, Any], client: Client) -> bool:
     """Put an attempt into `submitted/`, whole or not at all. Whether it was not there before."""
-    when = datetime.fromisoformat(attempt["received"]).astimezone(UTC).strftime(TIME)
+    when = shown_time(attempt["received"])
     folder = instance.submitted / student / lab_id
     if when in collected(instance, student, lab_id) and folder.is_dir():
         return False

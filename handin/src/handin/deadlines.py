@@ -46,3 +46,8 @@ def read_time(text: object) -> datetime:
     if not 2000 <= moment.year < 3000:
         raise ValueError(f"{text} is no time of this millennium")
     return moment.astimezone(UTC)
+
+
+def shown_time(received: str) -> str:
+    """A time of the service, in ISO 8601, as nbgrader writes times."""
+    return datetime.fromisoformat(received).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f UTC")

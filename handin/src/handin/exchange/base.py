@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from nbgrader.exchange.abc import Exchange
 from traitlets import Bool, Unicode
 
 from handin.client import Client
+from handin.deadlines import shown_time
 
 URL = "HANDIN_URL"
 """Environment variable with the address of the service."""
@@ -49,11 +49,6 @@ class ServiceExchange(Exchange):  # type: ignore[misc]
 
     def init_dest(self) -> None:
         """Nothing to prepare."""
-
-
-def shown_time(received: str) -> str:
-    """A time of the service as nbgrader writes times."""
-    return datetime.fromisoformat(received).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f UTC")
 
 
 def attempt_folder(lab_folder: Path, attempt: dict[str, Any]) -> Path:

@@ -11,8 +11,9 @@ from typing import Any
 
 from nbgrader.exchange.abc import ExchangeFetchAssignment, ExchangeFetchFeedback, ExchangeList, ExchangeSubmit
 
+from handin.deadlines import shown_time
 from handin.errors import HandInError, NotAPackage
-from handin.exchange.base import RECEIPTS, ServiceExchange, attempt_folder, shown_time
+from handin.exchange.base import RECEIPTS, ServiceExchange, attempt_folder
 from handin.package import check_name, check_size
 
 NOT_KEPT = {"feedback", "__pycache__", "README.md", "ERRATA.md"}
