@@ -60,7 +60,7 @@ def _logins(c: Any) -> Iterator[Weakness]:
         yield Weakness(
             f"the authenticator {name} lets in everybody who knows a name",
             f"{CONFIG}: JupyterHub.authenticator_class",
-            'write authenticator = "pam" or "native" into hub.toml',
+            'write authenticator = "pam", "native" or "lti" into hub.toml',
         )
     for section in sorted(c):
         for key in EVERYBODY:

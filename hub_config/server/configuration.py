@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hub_config.hub import SERVICE, configure, first_page
+from hub_config.lti import configure_lti
 from hub_config.server.secret_files import COOKIE, PROXY
 from hub_config.server.settings import Settings
 from hub_config.site import Site
@@ -77,6 +78,9 @@ def _logins(c: Any, settings: Settings) -> None:
         c.JupyterHub.authenticator_class = "pam"
         c.PAMAuthenticator.open_sessions = False
         c.LocalAuthenticator.create_system_users = False
+        return
+    if settings.lti is not None:
+        configure_lti(c, settings.lti, f"https://{settings.domain}")
         return
     c.JupyterHub.authenticator_class = "hub_config.server.native.ApprovedSignUps"
     c.NativeAuthenticator.enable_signup = True

@@ -4,42 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from hub_config.errors import HubError
+from hub_config.lti import RULES
+from hub_config.tables import DOMAIN, NAME, Rule, pattern
 
-NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
-LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-DOMAIN = re.compile(rf"({LABEL}\.)+[a-z]([a-z0-9-]{{0,61}}[a-z0-9])")
 ROLES = {"student": "students", "assistant": "assistants", "instructor": "instructors"}
 
 
-@dataclass(frozen=True)
-class Rule:
-    """`fits` tells whether a value of the right type can be used, `text` what to write instead."""
-
-    fits: Callable[[Any], bool]
-    text: str
-
-
-def _pattern(pattern: re.Pattern[str], text: str) -> Rule:
-    return Rule(lambda value: pattern.fullmatch(value) is not None, text)
-
-
 # no spaces and no quotes: the values go into units and into nginx's configuration as they are
-_path = _pattern(
+_path = pattern(
     re.compile(r"/[A-Za-z0-9_./-]*[A-Za-z0-9_-]"),
     "an absolute path of letters, digits and . _ - /, without a slash at the end",
 )
-_name = _pattern(NAME, "a name has small letters, digits, _ and -, and begins with a letter")
+_name = pattern(NAME, "a name has small letters, digits, _ and -, and begins with a letter")
 _port = Rule(lambda value: 1024 <= value <= 65535, "a port between 1024 and 65535")
 _positive = Rule(lambda value: value > 0, "more than 0")
 
 FORMATS: dict[str, Rule] = {
-    "domain": _pattern(
+    "domain": pattern(
         DOMAIN, "the name alone, like course.example.edu, without https:// and in small letters"
     ),
     "people.instructors": _name,
@@ -60,13 +46,14 @@ FORMATS: dict[str, Rule] = {
     "backup.keep": _positive,
     "tls.certificate": _path,
     "tls.key": _path,
-    "servers.memory": _pattern(re.compile(r"[1-9][0-9]*[MG]"), 'a number with M or G, like "4G"'),
-    "servers.total_memory": _pattern(re.compile(r"[1-9][0-9]*[MG]|[1-9][0-9]?%"), 'like "48G" or "75%"'),
+    "servers.memory": pattern(re.compile(r"[1-9][0-9]*[MG]"), 'a number with M or G, like "4G"'),
+    "servers.total_memory": pattern(re.compile(r"[1-9][0-9]*[MG]|[1-9][0-9]?%"), 'like "48G" or "75%"'),
     "servers.cpu": _positive,
     "servers.processes": Rule(
         lambda value: value >= 64, "at least 64; a server with a kernel needs about 40"
     ),
     "servers.idle_minutes": Rule(lambda value: value >= 5, "at least 5"),
+    **RULES,
     "ports.proxy": _port,
     "ports.proxy_api": _port,
     "ports.hub": _port,

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_type_hints
 
 from hub_config.errors import HubError
+from hub_config.lti import Lti, examine
 from hub_config.server.rules import FORMATS, add_roster
+from hub_config.tables import fill
 
 SETTINGS_VARIABLE = "COURSE_HUB_SETTINGS"
 DEFAULT_FILE = Path("/etc/model-compression-course/hub.toml")
 ETC = "/etc/model-compression-course"
-AUTHENTICATORS = ("pam", "native")
+AUTHENTICATORS = ("pam", "native", "lti")
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,7 @@ class Settings:
     domain: str
     people: People
     authenticator: str = "pam"
+    lti: Lti | None = None
     databases: Databases = field(default_factory=Databases)
     servers: Servers = field(default_factory=Servers)
     ports: Ports = field(default_factory=Ports)
@@ -146,56 +147,27 @@ def read_settings(file: Path) -> Settings:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise HubError(f"{file} is not TOML: {error}") from error
-    settings: Settings = dataclasses.replace(_fill(Settings, content, file, ""), file=file)
-    if settings.authenticator not in AUTHENTICATORS:
-        raise HubError(f'{file}: authenticator must be "pam" or "native"')
+    settings: Settings = dataclasses.replace(fill(Settings, content, file, FORMATS), file=file)
+    _examine_logins(settings)
     ports = dataclasses.astuple(settings.ports)
     if len(set(ports)) < len(ports):
         raise HubError(f"{file}: two keys of [ports] have the same number; each needs its own")
     return dataclasses.replace(settings, people=add_roster(settings.people))
 
 
-def _fill(kind: type[Any], content: dict[str, Any], file: Path, table: str) -> Any:
-    """An object of the dataclass `kind` from one table."""
-    hints = get_type_hints(kind)
-    fields = {one.name: one for one in dataclasses.fields(kind) if one.name != "file"}
-    values: dict[str, Any] = {}
-    for key, value in content.items():
-        if key not in fields:
-            near = difflib.get_close_matches(key, fields, 1)
-            hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(fields))}"
-            raise HubError(f"{file}: the key {table}{key} is unknown{hint}")
-        values[key] = _value(hints[key], value, file, f"{table}{key}")
-    for name, one in fields.items():
-        missing = one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
-        if missing and name not in values:
-            example = "[people] with instructors" if name == "people" else f"{table}{name}"
-            raise HubError(f"{file}: {example} is missing; settings.toml.example shows how it is written")
-    return kind(**values)
-
-
-def _value(hint: Any, value: Any, file: Path, key: str) -> Any:
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        if not isinstance(value, dict):
-            raise HubError(f"{file}: {key} must be a table: a line [{key}] with its keys below it")
-        return _fill(hint, value, file, f"{key}.")
-    if hint is float and type(value) is int:
-        value = float(value)
-    wanted = {
-        str: "a text between quotes",
-        int: "a whole number",
-        float: "a number",
-        list[str]: 'a list of names, like ["ada", "grace"]',
-    }[hint]
-    right = (
-        isinstance(value, list) and all(isinstance(one, str) for one in value)
-        if hint == list[str]
-        else type(value) is hint
-    )
-    if not right:
-        raise HubError(f"{file}: {key} must be {wanted}")
-    rule = FORMATS.get(key)
-    for one in value if isinstance(value, list) else [value]:
-        if rule is not None and not rule.fits(one):
-            raise HubError(f"{file}: {key} cannot be {one!r}: {rule.text}")
-    return value
+def _examine_logins(settings: Settings) -> None:
+    """One way to log in, and the table that belongs to it."""
+    file, kind = settings.file, settings.authenticator
+    if kind not in AUTHENTICATORS:
+        raise HubError(f'{file}: authenticator must be "pam", "native" or "lti"')
+    if kind == "lti" and settings.lti is None:
+        raise HubError(
+            f'{file}: authenticator = "lti" needs the table [lti]; settings.toml.example shows its keys'
+        )
+    if settings.lti is not None:
+        if kind != "lti":
+            raise HubError(
+                f'{file}: [lti] is there, but authenticator is "{kind}": '
+                'write authenticator = "lti", or take the table out'
+            )
+        examine(settings.lti, file)

@@ -12,7 +12,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from autograder.course import ROOT
 from hub_config.running import RunningHub, state_folder
+from tests.hub.lti.fixtures import lti_hub, lti_person, lti_platform, started_platform
 
+__all__ = ["lti_hub", "lti_person", "lti_platform", "started_platform"]
 CHROMIUM = shutil.which("chromium") or ""
 SWITCHES = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",

@@ -186,13 +186,15 @@ def test_guessing_passwords_is_slowed_down_and_a_class_is_not(place: tuple[Path,
     one = HTTPSConnection("course.test", context=front.context(folder))
     one.sock = front.ask(folder, https, "course.test", "", front.context(folder))
 
-    def code(method: str) -> int:
-        one.request(method, "/hub/login", body=b"x" if method == "POST" else None)
+    def code(method: str, path: str = "/hub/login") -> int:
+        one.request(method, path, body=b"x" if method == "POST" else None)
         answer = one.getresponse()
         answer.read()
         return answer.status
 
     assert {code("POST") for _ in range(100)} == {200}
     assert any(code("POST") == 429 for _ in range(400))
+    launches = (code("POST", "/hub/lti13/oauth_callback") for _ in range(20))
+    assert 429 in launches, "tokens of a platform are counted with them"
     assert code("GET") == 200, "reading the page is free"
     one.close()
