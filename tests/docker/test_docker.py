@@ -50,6 +50,11 @@ def settings(tmp_path: Path, compose: dict[str, Any]) -> dict[str, str]:
 @pytest.fixture
 def configuration(settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Config:
     """What jupyterhub_config.py sets."""
+    return configured(settings, monkeypatch)
+
+
+def configured(settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Config:
+    """What jupyterhub_config.py sets in this environment."""
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     config = Config()
@@ -87,6 +92,33 @@ def test_roles_are_those_of_every_deployment(configuration: Config) -> None:
     assert "access:services!service=handin" in roles["server"]["scopes"]
     assert all("inherit" not in role["scopes"] for role in roles.values())
     assert configuration.JupyterHub.load_groups["students"] == {"users": ["ada", "bob"]}
+
+
+LTI = """[lti]
+issuer = "https://canvas.instructure.com"
+client_ids = ["10000000000042"]
+authorize_url = "https://sso.canvaslms.com/api/lti/authorize_redirect"
+jwks_url = "https://sso.canvaslms.com/api/lti/security/jwks"
+username = "email"
+mail_domain = "example.edu"
+"""
+
+
+def test_people_sign_up_where_no_platform_is_named(configuration: Config) -> None:
+    assert configuration.JupyterHub.authenticator_class == "native"
+    assert "PlatformLogin" not in configuration
+
+
+def test_people_come_from_the_platform_of_people_toml(
+    settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = Path(settings["COURSE_PEOPLE"])
+    people.write_text(people.read_text() + LTI)
+    config = configured(settings, monkeypatch)
+    assert config.JupyterHub.authenticator_class == "hub_config.lti_login.PlatformLogin"
+    assert config.PlatformLogin.address == "https://course.example.edu"
+    assert config.Authenticator.allowed_users == {"ines", "ada", "bob"}
+    test_jupyterhub_takes_the_configuration(settings, people.parent)
 
 
 def test_services_of_the_hub_are_those_of_compose(configuration: Config, compose: dict[str, Any]) -> None:

@@ -1,17 +1,16 @@
-"""examples/kubernetes_grading.yaml as far as it can be checked without a cluster: its parts fit together."""
+"""hub_config/kubernetes/grading.yaml as far as it can be checked without a cluster: its parts fit together."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-import yaml
 from click.testing import CliRunner
 from distributed.cli import dask_scheduler, dask_worker
 
-from autograder.course import ROOT
+from tests.kubernetes.files import container as container_of
+from tests.kubernetes.files import documents, environment, pod
 
-FILE = ROOT / "examples" / "kubernetes_grading.yaml"
 FILES = {
     "--tls-ca-file": "/certificates/ca.pem",
     "--tls-cert": "/certificates/cert.pem",
@@ -22,10 +21,9 @@ FILES = {
 @pytest.fixture(scope="module")
 def cluster() -> dict[str, Any]:
     """The one resource of the file."""
-    (resource,) = yaml.safe_load_all(FILE.read_text("utf-8"))
+    (resource,) = documents("grading.yaml")
     assert (resource["apiVersion"], resource["kind"]) == ("kubernetes.dask.org/v1", "DaskCluster")
-    found: dict[str, Any] = resource
-    return found
+    return resource
 
 
 def container(cluster: dict[str, Any], part: str) -> dict[str, Any]:
@@ -75,3 +73,17 @@ def test_the_worker_may_make_namespaces_and_the_scheduler_nothing(cluster: dict[
     scheduler = container(cluster, "scheduler")["securityContext"]
     assert scheduler["capabilities"] == {"drop": ["ALL"]} and not scheduler["allowPrivilegeEscalation"]
     assert scheduler["seccompProfile"] == {"type": "RuntimeDefault"}
+
+
+def test_the_course_grades_with_the_same_certificates_and_image(cluster: dict[str, Any]) -> None:
+    """`course grade --scheduler` in the course's pod needs nothing but the address."""
+    own = pod("course", "grading")
+    found = container_of(own, "course")
+    seen = environment(found)
+    assert {
+        seen[f"DASK_DISTRIBUTED__COMM__TLS__{name}"] for name in ("CA_FILE", "CLIENT__CERT", "CLIENT__KEY")
+    } == set(FILES.values())
+    (volume,) = [one for one in own["spec"]["volumes"] if one["name"] == "certificates"]
+    assert volume["secret"] == {"secretName": "grading-certificates", "defaultMode": 0o440, "optional": True}
+    # a worker of another version judges nothing
+    assert {found["image"]} == {container(cluster, part)["image"] for part in ("worker", "scheduler")}
