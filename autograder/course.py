@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -10,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from autograder.errors import ConfigurationError
+from autograder.files import write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout."""
@@ -92,6 +94,10 @@ class Course:
             known = ", ".join(lab.id for lab in self.labs)
             raise ConfigurationError(f"unknown lab {name!r} in course.toml; the labs are: {known}")
         return matches[0]
+
+    def due(self, lab: Lab) -> datetime:
+        """When a lab is due for everybody, as an instant."""
+        return lab.due.replace(tzinfo=self.time_zone)
 
     def select(self, names: tuple[str, ...]) -> list[Lab]:
         """The labs named, or all of them."""
@@ -201,6 +207,11 @@ class Instance:
         return self.root / "cache"
 
     @property
+    def similarity(self) -> Path:
+        """Pairs of hand-ins that are alike, from the last comparison of each lab."""
+        return self.root / "similarity"
+
+    @property
     def receipts(self) -> Path:
         """One line for every grade that was written."""
         return self.root / "receipts.jsonl"
@@ -226,6 +237,17 @@ class Instance:
         if not isinstance(value, str):
             raise ConfigurationError(f"{self.settings_file}: {name} must be a text between quotes")
         return value
+
+    def set(self, name: str, value: str) -> None:
+        """Write one setting into instance.toml, in place of its line if it has one; the rest stays as it is."""
+        text = self.settings_file.read_text("utf-8") if self.settings_file.is_file() else ""
+        line, pattern = f'{name} = "{value}"\n', rf"^{name} *=.*\n?"
+        if re.search(pattern, text, re.MULTILINE):
+            changed = re.sub(pattern, line, text, count=1, flags=re.MULTILINE)
+        else:
+            changed = line + text  # first, because a line after a table would belong to the table
+        tomllib.loads(changed)
+        write_whole(self.settings_file, changed)
 
     @property
     def gradebook_url(self) -> str:

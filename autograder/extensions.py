@@ -6,27 +6,21 @@ up for by the next command.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from handin.errors import HandInError
 
 from autograder.course import Course, Instance, Lab
 from autograder.errors import ConfigurationError
-from autograder.files import write_whole
+from autograder.files import locked, write_whole
 from autograder.grade.collect import STUDENT
 from autograder.handin import has_service, service, told
 
 Extensions = dict[str, dict[str, datetime]]
 """Aware times by lab and student."""
-
-
-def due(lab: Lab, course: Course) -> datetime:
-    """When a lab is due for everybody, as an instant."""
-    return lab.due.replace(tzinfo=course.time_zone)
+PATIENCE = 30.0
+"""Seconds that one person who extends waits for another."""
 
 
 def read_extensions(instance: Instance) -> Extensions:
@@ -54,10 +48,10 @@ def give_extension(
     """
     if STUDENT.fullmatch(student) is None:
         raise ConfigurationError(f"{student!r} cannot be the name of a student")
-    if until is not None and until <= due(lab, course):
-        when = f"{due(lab, course):%Y-%m-%d %H:%M} ({course.time_zone})"
+    if until is not None and until <= course.due(lab):
+        when = f"{course.due(lab):%Y-%m-%d %H:%M} ({course.time_zone})"
         raise ConfigurationError(f"{lab.id} is due {when} for everybody; an extension is later")
-    with _alone(instance):
+    with locked(instance.root / "extensions.lock", PATIENCE):
         extensions = read_extensions(instance)
         of_lab = extensions.setdefault(lab.id, {})
         if until is None:
@@ -69,20 +63,12 @@ def give_extension(
 
 def forget_extensions(instance: Instance, student: str) -> None:
     """Remove every extension of a student."""
-    with _alone(instance):
+    with locked(instance.root / "extensions.lock", PATIENCE):
         extensions = read_extensions(instance)
         if any(student in of_lab for of_lab in extensions.values()):
             for of_lab in extensions.values():
                 of_lab.pop(student, None)
             _write(instance, extensions)
-
-
-@contextlib.contextmanager
-def _alone(instance: Instance) -> Iterator[None]:
-    """Two people who extend at once change the file one after the other."""
-    with (instance.root / "extensions.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _write(instance: Instance, extensions: Extensions) -> None:
@@ -103,7 +89,7 @@ def tell_deadlines(instance: Instance, course: Course) -> int:
         return 0
     client, extensions = service(instance), read_extensions(instance)
     for lab in course.labs:
-        when = due(lab, course)
+        when = course.due(lab)
         closes = (
             when + timedelta(days=course.late.closes_after) if course.late.closes_after is not None else None
         )

@@ -1,9 +1,13 @@
-"""Write files so that a kill or a power cut leaves the old content or the new, never half of one."""
+"""Files that a kill or a power cut leaves whole, and locks that end with the process that holds them."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -20,3 +24,25 @@ def write_whole(file: Path, text: str) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def locked(file: Path, patience: float) -> Iterator[None]:
+    """Hold a lock file against every other process, which waits its turn up to `patience` seconds.
+
+    A lock of the operating system: a killed holder leaves nothing behind. Raises TimeoutError when the patience ends.
+    """
+    end = time.monotonic() + patience
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > end:
+                    raise TimeoutError(f"{file} is locked by another `course` command") from error
+                time.sleep(0.1)
+        yield
+    finally:
+        os.close(descriptor)

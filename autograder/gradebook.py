@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import sqlite3
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from autograder.configuration import nbgrader_configuration
 from autograder.course import COURSE_ID, Instance
 from autograder.database import advice, connect, shown, sqlite_file
 from autograder.errors import GradebookError
+from autograder.files import locked
 
 WRITER_SECONDS = 900.0
 """How long one `course grade` waits for another to finish the hand-in it is at."""
@@ -121,31 +120,13 @@ def one_writer(instance: Instance, patience: float = WRITER_SECONDS) -> Iterator
     with contextlib.ExitStack() as held:
         try:
             if sqlite_file(url) is not None:
-                held.enter_context(_file_lock(instance.root / "writer.lock", patience))
+                held.enter_context(locked(instance.root / "writer.lock", patience))
             else:
                 database = held.enter_context(connect(url, patience, "AUTOCOMMIT"))
                 database.execute(text("SELECT pg_advisory_lock(:key)"), {"key": WRITER_KEY})
         except (OSError, SQLAlchemyError) as error:
             raise _unusable(url, error) from error
         yield
-
-
-@contextlib.contextmanager
-def _file_lock(file: Path, patience: float) -> Iterator[None]:
-    end = time.monotonic() + patience
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() > end:
-                    raise TimeoutError("database is locked by another `course` command") from error
-                time.sleep(0.1)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def count_submissions(instance: Instance, lab_id: str) -> int:

@@ -14,19 +14,27 @@ from autograder.gradebook import one_writer, open_gradebook
 from autograder.nbgrader_api import quiet
 
 COLUMNS: dict[str, dict[str, tuple[str, ...]]] = {
-    "csv": {"id": ("student",), "last": ("last name",), "first": ("first name",), "email": ("email",)},
+    "csv": {
+        "id": ("student",),
+        "last": ("last name",),
+        "first": ("first name",),
+        "email": ("email",),
+        "section": ("section",),
+    },
     "canvas": {
         "id": ("SIS Login ID", "SIS User ID"),
         "last": (),
         "first": (),
         "email": (),
         "whole": ("Student",),
+        "section": ("Section",),
     },
     "moodle": {
         "id": ("Username", "ID number", "Email address"),
         "last": ("Last name", "Surname"),
         "first": ("First name",),
         "email": ("Email address",),
+        "section": ("Groups",),
     },
 }
 """For each kind of file, the columns that may hold each field, the first that is there."""
@@ -40,6 +48,7 @@ class Person:
     last_name: str
     first_name: str
     email: str
+    section: str = ""
 
 
 @dataclass
@@ -51,8 +60,9 @@ class Changes:
     only_here: list[str] = field(default_factory=list)
 
 
-def read_people(text: str, kind: str, match: str = "") -> list[Person]:
-    """The students of a roster of one kind of COLUMNS; `match` names the column with the account names.
+def read_people(text: str, kind: str, match: str = "", section: str = "") -> list[Person]:
+    """The students of a roster of one kind of COLUMNS; `match` names the column with the account names, `section`
+    that with the sections.
 
     Raises ConfigurationError naming the line of whatever cannot be an account.
     """
@@ -66,7 +76,9 @@ def read_people(text: str, kind: str, match: str = "") -> list[Person]:
             f"the roster has no column {wanted}; it has: {', '.join(header) or 'nothing'}. "
             "Name the one with the account names: --match COLUMN"
         )
-    return list(_people(reader, header, columns, ids))
+    if section and section not in header:
+        raise ConfigurationError(f"the roster has no column {section!r}; it has: {', '.join(header)}")
+    return list(_people(reader, header, {**columns, "section": (section,)} if section else columns, ids))
 
 
 def _people(
@@ -89,11 +101,11 @@ def _people(
         seen[name] = reader.line_num
         values = {
             part: (row.get(_column(header, columns.get(part, ())) or "") or "").strip()
-            for part in ("last", "first", "email", "whole")
+            for part in ("last", "first", "email", "whole", "section")
         }
         if values["whole"]:  # "Lovelace, Ada"
             values["last"], _, values["first"] = (part.strip() for part in values["whole"].partition(","))
-        yield Person(name, values["last"], values["first"], values["email"])
+        yield Person(name, values["last"], values["first"], values["email"], values["section"])
 
 
 def _column(header: Sequence[str], names: Sequence[str]) -> str | None:

@@ -6,7 +6,6 @@ change; comparisons are between instants.
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 
@@ -65,7 +64,7 @@ def schedule(course: Course) -> list[Opening]:
         Opening(
             lab,
             week_begins(course, lab.week).replace(tzinfo=course.time_zone),
-            lab.due.replace(tzinfo=course.time_zone),
+            course.due(lab),
         )
         for lab in course.labs
     ]
@@ -106,8 +105,4 @@ def follow(instance: Instance, name: str) -> None:
             "students have seen would change; edit the file if that is meant"
         )
     if not current:
-        text = instance.settings_file.read_text("utf-8") if instance.settings_file.is_file() else ""
-        # first, because a line after a table would belong to the table
-        changed = f'{SETTING} = "{name}"\n{text}'
-        tomllib.loads(changed)
-        instance.settings_file.write_text(changed, "utf-8")
+        instance.set(SETTING, name)

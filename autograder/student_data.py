@@ -1,8 +1,9 @@
 """Everything that is kept about one student: to give it to them, or to delete it.
 
-What stays: the titles of the last 200 jobs in the queue of the course service, which go as new ones come, and
-receipts. Each line of these proves that no grade, of anybody, was changed behind the gradebook's back, and without one
-the chain is broken. They hold the account name, hashes and values of checks, and nothing that the student wrote.
+What stays: the titles of the last 200 jobs in the queue of the course service, which go as new ones come, the staff's
+journal, and receipts. Each line of these two proves that no grade, of anybody, was changed behind the gradebook's back,
+and without one the chain is broken. They hold the account name, hashes and values of checks, what the staff did, and
+nothing that the student wrote.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from handin.client import Client
 from handin.errors import HandInError
 from nbgrader.api import MissingEntry
 
+from autograder.actions import journal, note
 from autograder.course import Instance
+from autograder.enrolment import forget_enrolment, read_enrolment
 from autograder.errors import ConfigurationError
 from autograder.extensions import forget_extensions, read_extensions
 from autograder.grade.collect import STUDENT
@@ -67,6 +70,12 @@ def export_student(instance: Instance, student: str, target: Path) -> int:
     until = {lab: of[student].isoformat() for lab, of in read_extensions(instance).items() if student in of}
     if until:
         content["extensions.json"] = json.dumps(until, indent=1).encode()
+    enrolment = read_enrolment(instance).get(student)
+    if enrolment is not None:
+        content["enrolment.json"] = json.dumps(asdict(enrolment), indent=1).encode()
+    actions = [line for line in journal(instance).read() if line["student"] == student]
+    if actions:
+        content["actions.jsonl"] = "".join(json.dumps(line) + "\n" for line in actions).encode()
     if not content:
         raise ConfigurationError(f"nothing is kept about a student {student!r} in {instance.root}")
     with zipfile.ZipFile(target, "x", zipfile.ZIP_DEFLATED) as archive:
@@ -91,12 +100,15 @@ def forget_student(instance: Instance, student: str) -> Deleted:
     with one_writer(instance):
         labs = _remove_from_gradebook(instance, student)
         forget_extensions(instance, student)
+        forget_enrolment(instance, student)
         found = _folders(instance, student)
         for folder in found:
             shutil.rmtree(folder)
         # verdicts by content hold what cells printed, under no name; they are made again when they are needed
         shutil.rmtree(instance.cache, ignore_errors=True)
+        shutil.rmtree(instance.similarity, ignore_errors=True)  # names pairs of students; also made again
         _close_receipts(instance, student)
+    note(instance, "deleted what is kept about a student", student=student)
     kept = sum(line.get("student") == student for line in Receipts(instance.receipts).read())
     return Deleted(len(found), labs, attempts, kept)
 

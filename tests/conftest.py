@@ -32,6 +32,14 @@ class MiniLab:
         self.bundle: Bundle = build_lab(self.lab, self.course, self.instance)
         self.master: MasterNotebook = self.bundle.notebooks[0]
 
+    def copy(self, folder: Path) -> MiniLab:
+        """The same lab with a copy of the instance, which may be graded into, locked or damaged."""
+        copy = object.__new__(MiniLab)
+        copy.__dict__.update(self.__dict__)
+        shutil.copytree(self.instance.root, folder)
+        copy.instance = Instance(folder)
+        return copy
+
     def reference(self) -> NotebookNode:
         """A fresh hand-in that solves everything."""
         return reference_notebook(self.master)
@@ -55,11 +63,7 @@ def mini(tmp_path_factory: pytest.TempPathFactory) -> MiniLab:
 @pytest.fixture
 def fresh_mini(mini: MiniLab, tmp_path: Path) -> MiniLab:
     """A copy of the small lab's instance that a test may grade into, lock or damage."""
-    copy = object.__new__(MiniLab)
-    copy.__dict__.update(mini.__dict__)
-    shutil.copytree(mini.instance.root, tmp_path / "instance")
-    copy.instance = Instance(tmp_path / "instance")
-    return copy
+    return mini.copy(tmp_path / "instance")
 
 
 @pytest.fixture

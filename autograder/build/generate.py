@@ -29,5 +29,5 @@ def set_due(instance: Instance, lab: Lab, course: Course) -> None:
     """Write a lab's due date into the gradebook: that of the path the class follows, if the lab is on it."""
     own = [item for item in followed(course, instance).labs if item.id == lab.id] or [lab]
     with open_gradebook(instance) as gradebook:
-        due = own[0].due.replace(tzinfo=course.time_zone).astimezone(UTC).replace(tzinfo=None)
+        due = course.due(own[0]).astimezone(UTC).replace(tzinfo=None)
         gradebook.update_or_create_assignment(lab.id, duedate=due)  # the gradebook stores naive UTC

@@ -85,8 +85,7 @@ def _plan(lab: Lab, course: Course, instance: Instance, earlier: list[Release]) 
     elif out:  # it was withdrawn by hand; students may have it all the same
         changed = changes(out[-1].content, content)
         state = "erratum" if changed else "new"
-    due = lab.due.replace(tzinfo=course.time_zone)
-    return Plan(lab, due, state, changed, content, bundle.version, destination(instance, lab.id))
+    return Plan(lab, course.due(lab), state, changed, content, bundle.version, destination(instance, lab.id))
 
 
 def require_erratum(plans: Sequence[Plan], erratum: str | None) -> None:

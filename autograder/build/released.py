@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from autograder.build.changes import Content
 from autograder.build.outbound import published
 from autograder.course import Instance
 from autograder.errors import ConfigurationError, CourseError
+from autograder.files import locked
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,10 @@ def releasing(instance: Instance) -> Iterator[None]:
         raise ConfigurationError(
             f"there is no instance at {instance.root}: build a lab into it first (course build)"
         )
-    with (instance.root / "release.lock").open("a") as file:
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            held.enter_context(locked(instance.root / "release.lock", 0))
+        except TimeoutError as error:
             raise CourseError(
                 f"another release of {instance.root} is running and nothing was changed by this one: "
                 "run it again when the other has ended"

@@ -9,11 +9,12 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from autograder.actions import note
 from autograder.commands.grade import INSTANCE, chosen_instance
 from autograder.commands.screen import console
 from autograder.course import Course, load_course
 from autograder.errors import ConfigurationError, IntakeError
-from autograder.extensions import due, give_extension, read_extensions, tell_deadlines
+from autograder.extensions import give_extension, read_extensions, tell_deadlines
 from autograder.schedule import WEEK_ENDS, followed
 
 
@@ -30,7 +31,7 @@ def deadlines(wait: int, root: Path | None) -> None:
     table = Table("lab", "due", "extended for")
     for lab in course.labs:
         given = [f"{name} until {until:%Y-%m-%d %H:%M}" for name, until in extensions.get(lab.id, {}).items()]
-        table.add_row(lab.id, f"{due(lab, course):%Y-%m-%d %H:%M} {course.time_zone}", ", ".join(given))
+        table.add_row(lab.id, f"{course.due(lab):%Y-%m-%d %H:%M} {course.time_zone}", ", ".join(given))
     console.print(table)
     end = time.monotonic() + wait
     while True:
@@ -68,8 +69,14 @@ def extend(
     if until is not None:
         when = _end_of(until, course)
     elif days is not None:
-        when = due(chosen, course) + timedelta(days=days)
+        when = course.due(chosen) + timedelta(days=days)
     give_extension(target, course, chosen, student, when)
+    note(
+        target,
+        f"extended until {when.isoformat()}" if when else "took an extension back",
+        lab=chosen.id,
+        student=student,
+    )
     end = (
         f"may hand in {chosen.id} until {when:%Y-%m-%d %H:%M}"
         if when

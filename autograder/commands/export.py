@@ -25,6 +25,7 @@ from autograder.schedule import followed
     default=None,
     help="The LMS's own export, on which the file is made: Canvas's gradebook, Moodle's participants.",
 )
+@click.option("--section", default="", help="The students of this section only.")
 @click.option("--match", default="", metavar="COLUMN", help="The roster's column with the account names.")
 @click.option(
     "--output",
@@ -34,12 +35,18 @@ from autograder.schedule import followed
 )
 @INSTANCE
 def export(
-    labs: tuple[str, ...], kind: str, roster: Path | None, match: str, output: Path | None, root: Path | None
+    labs: tuple[str, ...],
+    kind: str,
+    roster: Path | None,
+    section: str,
+    match: str,
+    output: Path | None,
+    root: Path | None,
 ) -> None:
     """Write the grades of one LAB or several as a file for a spreadsheet, Canvas or Moodle."""
     target = chosen_instance(root)
     course = followed(load_course(), target)
-    students, maxima = read_grades(target, course, [known_lab(target, lab) for lab in labs])
+    students, maxima = read_grades(target, course, [known_lab(target, lab) for lab in labs], section)
     if kind == "csv":
         done = Export(as_csv(students, maxima))
     elif roster is None:

@@ -72,11 +72,12 @@ def _table(changes: list[Change]) -> Table:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @INSTANCE
 def audit(head: str, as_json: bool, root: Path | None) -> None:
-    """Check the chain of receipts, and that the gradebook says what they say."""
+    """Check the chains of receipts and of the staff's journal, and that the gradebook says what the receipts say."""
     found = run_audit(chosen_instance(root), head)
     if as_json:
         click.echo(json.dumps(asdict(found)))
     else:
         click.echo(f"{found.receipts} receipts, the last is {found.head or 'unknown'}")
+        click.echo(f"{found.actions} lines in the staff's journal, the last is {found.actions_head}")
     if found.problems:
         raise ReceiptError("the audit found:\n  " + "\n  ".join(found.problems))

@@ -1,14 +1,17 @@
-"""`course roster import`"""
+"""`course roster`: import a list, sections, who has left"""
 
 from __future__ import annotations
 
 import re
+from datetime import date
 from pathlib import Path
 
 import click
 
 from autograder.commands.grade import INSTANCE, chosen_instance
 from autograder.commands.screen import console
+from autograder.enrolment import assign_sections, come_back, those_who_left
+from autograder.enrolment import leave as leave_class
 from autograder.errors import ConfigurationError
 from autograder.report.export import read_roster
 from autograder.roster import COLUMNS, import_people, read_people
@@ -39,14 +42,26 @@ def roster() -> None:
     default=None,
     help="Also write the lines `name,student` that people.roster of the Hub's settings names.",
 )
+@click.option("--section", default="", metavar="COLUMN", help="The column with each student's section.")
+@click.option("--leave", is_flag=True, help="Note that whoever is not on the roster has left the class.")
 @click.option("--dry-run", is_flag=True, help="Show what would change and change nothing.")
 @INSTANCE
 def import_roster(
-    file: Path, kind: str, match: str, hub: Path | None, dry_run: bool, root: Path | None
+    file: Path,
+    kind: str,
+    match: str,
+    section: str,
+    leave: bool,
+    hub: Path | None,
+    dry_run: bool,
+    root: Path | None,
 ) -> None:
-    """Take the students of FILE, an export of the LMS, into the gradebook. Nobody is removed."""
+    """Take the students of FILE, an export of the LMS, into the gradebook. Nobody is removed.
+
+    Sections come from Canvas's column Section, Moodle's Groups, or the one that --section names.
+    """
     target = chosen_instance(root)
-    people = read_people(read_roster(file), kind, match)
+    people = read_people(read_roster(file), kind, match, section)
     odd = [person.id for person in people if HUB_NAME.fullmatch(person.id) is None]
     if hub is not None and odd:
         raise ConfigurationError(
@@ -57,12 +72,53 @@ def import_roster(
     for what, names in (
         ("would be added" if dry_run else "added", changes.added),
         ("would be corrected" if dry_run else "corrected", changes.changed),
-        ("in the gradebook and not on the roster; left as they are", changes.only_here),
+        ("in the gradebook and not on the roster; left as they are", [] if leave else changes.only_here),
     ):
         if names:
             console.print(f"{len(names)} {what}: {', '.join(names)}", markup=False)
     if not changes.added and not changes.changed:
         console.print(f"the gradebook has all {len(people)} students of the roster already")
+    sections = {person.id: person.section for person in people if person.section}
+    if not dry_run:
+        moved = assign_sections(target, sections)
+        gone = [name for name in changes.only_here if leave and leave_class(target, name, date.today())]
+        left = those_who_left(target)
+        back = [person.id for person in people if person.id in left and come_back(target, person.id)]
+        for what, names in (("left the class", gone), ("came back", back)):
+            if names:
+                console.print(f"{len(names)} {what}: {', '.join(names)}", markup=False)
+        if moved:
+            console.print(f"{moved} students are in another section than before")
+    elif leave:
+        console.print(
+            f"{len(changes.only_here)} would leave the class: {', '.join(changes.only_here)}", markup=False
+        )
     if hub is not None and not dry_run:
         hub.write_text("name,role\n" + "".join(f"{person.id},student\n" for person in people), "utf-8")
         console.print(f"{hub}: {len(people)} students for the Hub", markup=False)
+
+
+@roster.command()
+@click.argument("name")
+@click.argument("students", nargs=-1, required=True)
+@INSTANCE
+def section(name: str, students: tuple[str, ...], root: Path | None) -> None:
+    """Put STUDENTS into the section NAME; "" takes them out of theirs."""
+    changed = assign_sections(chosen_instance(root), dict.fromkeys(students, name))
+    console.print(f"{changed} of {len(students)} are in another section than before")
+
+
+@roster.command()
+@click.argument("students", nargs=-1, required=True)
+@click.option("--back", is_flag=True, help="They are back.")
+@INSTANCE
+def leave(students: tuple[str, ...], back: bool, root: Path | None) -> None:
+    """Note that STUDENTS have left the class. They count in no statistics and no export; nothing is deleted.
+
+    The Hub's own list says who may log in: take them off there too.
+    """
+    target = chosen_instance(root)
+    for student in students:
+        new = come_back(target, student) if back else leave_class(target, student, date.today())
+        what = "is back" if back else "has left the class"
+        console.print(f"{student} {what}{'' if new else ' already'}", markup=False)

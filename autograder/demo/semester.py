@@ -50,7 +50,7 @@ def run_semester(course: Course, lab: Lab, instance: Instance, say: Callable[[st
     say(f"building and releasing {lab.id}")
     bundle = build_lab(lab, course, instance, course.language)
     students = scenarios(bundle)
-    due = lab.due.replace(tzinfo=course.time_zone).astimezone(UTC)
+    due = course.due(lab).astimezone(UTC)
     for student in students:
         say(f"{student.student} hands in: {student.story}")
         when = due + timedelta(days=student.days_late or -1)

@@ -1,4 +1,4 @@
-"""Compare what the receipts say with what the gradebook holds."""
+"""Compare what the receipts say with what the gradebook holds, and walk the staff's journal."""
 
 from __future__ import annotations
 
@@ -7,41 +7,57 @@ from dataclasses import dataclass
 
 from nbgrader.api import Gradebook
 
+from autograder.actions import journal
+from autograder.chain import FIRST
 from autograder.course import Instance
 from autograder.errors import ReceiptError
 from autograder.grade.current import Latest, is_deleted, is_withdrawn, scores_of, verdict_is
-from autograder.grade.receipts import FIRST, Receipts
+from autograder.grade.receipts import Receipts
 from autograder.gradebook import gradebook_exists, open_gradebook
 from autograder.nbgrader_api import quiet
 
 
 @dataclass(frozen=True)
 class Audit:
-    """`head` is the hash of the last receipt: who keeps it can prove later that nothing before it was changed."""
+    """`head` is the hash of the last receipt, `actions_head` that of the last line of the staff's journal: who keeps
+    them can prove later that nothing before them was changed. `broken` says that one of the two cannot be read."""
 
     receipts: int
     head: str
     problems: list[str]
+    actions: int = 0
+    actions_head: str = FIRST
+    broken: bool = False
 
 
 def audit(instance: Instance, known_head: str = "") -> Audit:
-    """Check the chain, and that the gradebook and the stored verdicts say what the last receipts say.
+    """Check both chains, and that the gradebook and the stored verdicts say what the last receipts say.
 
-    `known_head` is a head that was kept earlier; it has to be in the chain.
+    `known_head` is a head that was kept earlier; it has to be in one of the chains.
     """
     try:
         chain = list(Receipts(instance.receipts).read())
+        actions = list(journal(instance).read())
     except ReceiptError as error:
-        return Audit(0, "", [str(error)])
+        return Audit(0, "", [str(error)], broken=True)
     problems = []
-    if known_head and known_head != FIRST and known_head not in {receipt["hash"] for receipt in chain}:
-        problems.append(f"{instance.receipts}: no receipt has the hash {known_head}: receipts were removed")
+    if known_head and known_head != FIRST and known_head not in {line["hash"] for line in [*chain, *actions]}:
+        problems.append(
+            f"{instance.receipts}: no receipt has the hash {known_head}, nor has a line of the staff's journal: "
+            "receipts were removed, or lines of the journal"
+        )
     latest = {(item["lab"], item["student"], item["notebook"]): item for item in chain}
     problems += _verdicts(instance, latest)
     if gradebook_exists(instance):
         with open_gradebook(instance) as gradebook, quiet():
             problems += _scores(gradebook, latest)
-    return Audit(len(chain), chain[-1]["hash"] if chain else FIRST, problems)
+    return Audit(
+        len(chain),
+        chain[-1]["hash"] if chain else FIRST,
+        problems,
+        len(actions),
+        actions[-1]["hash"] if actions else FIRST,
+    )
 
 
 def _verdicts(instance: Instance, latest: Latest) -> Iterator[str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from nbgrader.api import Gradebook
 
 from autograder.course import Course, Instance
+from autograder.enrolment import in_section, read_enrolment
 from autograder.errors import ConfigurationError, GradebookError
 from autograder.gradebook import open_gradebook
 from autograder.nbgrader_api import quiet
@@ -38,6 +39,7 @@ class Student:
     last_name: str
     first_name: str
     email: str
+    section: str
     scores: dict[str, float]
 
 
@@ -53,12 +55,12 @@ class Export:
 
 
 def read_grades(
-    instance: Instance, course: Course, labs: Sequence[str]
+    instance: Instance, course: Course, labs: Sequence[str], section: str = ""
 ) -> tuple[list[Student], dict[str, float]]:
-    """Every student of the gradebook with what these labs count, and the maximum of each lab.
+    """Every student of the class, or of one section, with what these labs count, and the maximum of each lab.
 
-    Lateness is taken off, with grace days spent over all labs of the course. Raises GradebookError when
-    a lab is not in the gradebook.
+    Lateness is taken off, with grace days spent over all labs of the course. Who has left the class is not
+    in it. Raises GradebookError when a lab is not in the gradebook, ConfigurationError for an unknown section.
     """
     results = final_results(instance, course)
     with open_gradebook(instance) as gradebook, quiet():
@@ -67,22 +69,26 @@ def read_grades(
         if missing:
             raise GradebookError(f"the gradebook does not know {', '.join(missing)}: build the lab first")
         maxima = {lab: float(known[lab].max_score) for lab in labs}
-        people = _students(gradebook)
+        people = _students(gradebook, instance, section)
     for student in people:
         student.scores.update({one.lab: one.counts for one in results.get(student.id, []) if one.lab in labs})
     return people, maxima
 
 
-def _students(gradebook: Gradebook) -> list[Student]:
+def _students(gradebook: Gradebook, instance: Instance, section: str) -> list[Student]:
+    enrolment = read_enrolment(instance)
+    members = in_section(instance, (student.id for student in gradebook.students), section)
     return [
         Student(
             student.id,
             student.last_name or "",
             student.first_name or "",
             student.email or "",
+            enrolment[student.id].section if student.id in enrolment else "",
             {},
         )
         for student in sorted(gradebook.students, key=lambda student: str(student.id))
+        if student.id in members
     ]
 
 
@@ -91,10 +97,12 @@ def as_csv(students: Sequence[Student], maxima: dict[str, float]) -> str:
 
     A text that a spreadsheet would run as a formula gets an apostrophe before it.
     """
-    rows: list[list[str]] = [["student", "last name", "first name", "email", *maxima, "total", "of"]]
+    rows: list[list[str]] = [
+        ["student", "last name", "first name", "email", "section", *maxima, "total", "of"]
+    ]
     whole = _number(sum(maxima.values()))
     for student in students:
-        about = [student.id, student.last_name, student.first_name, student.email]
+        about = [student.id, student.last_name, student.first_name, student.email, student.section]
         marks = [_number(student.scores[lab]) if lab in student.scores else "" for lab in maxima]
         rows.append([*map(_inert, about), *marks, _number(sum(student.scores.values())), whole])
     return _written(rows)

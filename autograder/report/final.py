@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from nbgrader.api import Gradebook
 
 from autograder.course import Course, Instance
-from autograder.extensions import due, read_extensions
+from autograder.extensions import read_extensions
 from autograder.gradebook import open_gradebook
 from autograder.nbgrader_api import quiet
 from autograder.report.late import LabResult, days_late, with_grace
@@ -27,7 +27,7 @@ def _results(gradebook: Gradebook, instance: Instance, course: Course) -> dict[s
     known = {assignment.name for assignment in gradebook.assignments}
     extensions = read_extensions(instance)
     results: dict[str, list[LabResult]] = {student.id: [] for student in gradebook.students}
-    deadlines = {lab.id: due(lab, course) for lab in course.labs}
+    deadlines = {lab.id: course.due(lab) for lab in course.labs}
     others = sorted(known - set(deadlines))  # not on this class's path: without a deadline of its own
     for lab in [*(name for name in deadlines if name in known), *others]:
         for submission in gradebook.assignment_submissions(lab):

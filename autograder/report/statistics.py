@@ -17,6 +17,7 @@ import numpy as np
 
 from autograder.bundle import Bundle
 from autograder.course import Instance
+from autograder.enrolment import those_who_left
 from autograder.grade.verdict import NotebookVerdict, Outcome
 
 FEW = 10
@@ -66,10 +67,12 @@ class LabStatistics:
 
 
 def read_verdicts(instance: Instance, lab_id: str) -> dict[str, list[NotebookVerdict]]:
-    """The verdicts of every student's hand-in of a lab."""
+    """The verdicts of the hand-in of every student of the class; who has left it is passed over."""
     found: dict[str, list[NotebookVerdict]] = {}
+    left = those_who_left(instance)
     for file in sorted((instance.verdicts / lab_id).glob("*/*.json")):
-        found.setdefault(file.parent.name, []).append(NotebookVerdict.from_json(file.read_text("utf-8")))
+        if file.parent.name not in left:
+            found.setdefault(file.parent.name, []).append(NotebookVerdict.from_json(file.read_text("utf-8")))
     return found
 
 

@@ -12,16 +12,16 @@ from click.testing import CliRunner
 from autograder.commands.deadlines import extend
 from autograder.course import LatePolicy, load_course
 from autograder.errors import ConfigurationError
-from autograder.extensions import due, forget_extensions, give_extension, read_extensions, tell_deadlines
+from autograder.extensions import forget_extensions, give_extension, read_extensions, tell_deadlines
 from tests.conftest import MiniLab
 
 
 def test_an_extension_replaces_the_earlier_and_can_be_taken_back(fresh_mini: MiniLab) -> None:
     lab, course, instance = fresh_mini.lab, fresh_mini.course, fresh_mini.instance
     for days in (2, 5):
-        give_extension(instance, course, lab, "ada", due(lab, course) + timedelta(days=days))
-    give_extension(instance, course, lab, "bob", due(lab, course) + timedelta(days=1))
-    assert read_extensions(instance)[lab.id]["ada"] == due(lab, course) + timedelta(days=5)
+        give_extension(instance, course, lab, "ada", course.due(lab) + timedelta(days=days))
+    give_extension(instance, course, lab, "bob", course.due(lab) + timedelta(days=1))
+    assert read_extensions(instance)[lab.id]["ada"] == course.due(lab) + timedelta(days=5)
     give_extension(instance, course, lab, "ada", None)
     assert list(read_extensions(instance)[lab.id]) == ["bob"]
     forget_extensions(instance, "bob")
@@ -33,7 +33,7 @@ def test_an_extension_is_later_than_the_deadline(fresh_mini: MiniLab, shift: tim
     with pytest.raises(ConfigurationError, match="an extension is later"):
         give_extension(
             fresh_mini.instance, fresh_mini.course, fresh_mini.lab, "ada",
-            due(fresh_mini.lab, fresh_mini.course) + shift,
+            fresh_mini.course.due(fresh_mini.lab) + shift,
         )  # fmt: skip
     with pytest.raises(ConfigurationError, match="cannot be the name"):
         give_extension(fresh_mini.instance, fresh_mini.course, fresh_mini.lab, "../x", None)
@@ -56,7 +56,7 @@ def test_the_command_takes_local_dates_and_days(fresh_mini: MiniLab) -> None:
     for options, until in (
         (["--until", "2027-03-10T18:00"], datetime(2027, 3, 10, 18, 0, tzinfo=course.time_zone)),
         (["--until", "2027-03-10"], datetime(2027, 3, 10, 23, 59, tzinfo=course.time_zone)),
-        (["--days", "3"], due(lab, course) + timedelta(days=3)),
+        (["--days", "3"], course.due(lab) + timedelta(days=3)),
     ):
         done = CliRunner().invoke(extend, ["Lab-3.1", "ada", *options, *root], catch_exceptions=False)
         assert done.exit_code == 0 and read_extensions(fresh_mini.instance)[lab.id]["ada"] == until
@@ -95,9 +95,7 @@ def test_extensions_given_at_once_all_stay(fresh_mini: MiniLab) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(
             pool.map(
-                lambda name: give_extension(
-                    instance, course, lab, name, due(lab, course) + timedelta(days=1)
-                ),
+                lambda name: give_extension(instance, course, lab, name, course.due(lab) + timedelta(days=1)),
                 names,
             )
         )

@@ -32,8 +32,13 @@ def known(mini: MiniLab) -> dict[str, tuple[str, str, str]]:
 
 
 def test_three_kinds_of_file() -> None:
-    assert read_people(CANVAS, "canvas") == [Person("ada", "Lovelace", "Ada", "")]
+    assert read_people(CANVAS, "canvas") == [Person("ada", "Lovelace", "Ada", "", "A")]
     assert read_people(MOODLE, "moodle") == [ADA]
+    grouped = "First name,Last name,ID number,Email address,Groups\r\nAda,Lovelace,ada,a@b,Tue\r\n"
+    assert read_people(grouped, "moodle")[0].section == "Tue"
+    assert read_people("student,day\nada,Wed\n", "csv", section="day")[0].section == "Wed"
+    with pytest.raises(ConfigurationError, match="no column 'week'; it has: student"):
+        read_people("student\nada\n", "csv", section="week")
     assert read_people("student,email\nada,x@y\n", "csv") == [Person("ada", "", "", "x@y")]
     assert read_people(CANVAS, "canvas", "SIS User ID")[0].id == "s1"  # as the Hub writes it
 

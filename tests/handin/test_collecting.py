@@ -13,7 +13,7 @@ from handin.client import Client
 from autograder.commands.deadlines import deadlines, extend
 from autograder.course import LatePolicy
 from autograder.errors import ConfigurationError, CourseError, IntakeError
-from autograder.extensions import due, give_extension, tell_deadlines
+from autograder.extensions import give_extension, tell_deadlines
 from autograder.grade.collect import collect_lab
 from autograder.grade.course_grade import grade_lab
 from autograder.grade.intake import TIMESTAMP
@@ -138,7 +138,7 @@ def test_the_address_with_its_token_is_closed(course: MiniLab) -> None:
 def test_the_service_is_told_deadlines_and_extensions(service: RunningService, course: MiniLab) -> None:
     late = LatePolicy(closes_after=7)
     about = dataclasses.replace(course.course, late=late)
-    due_then = due(course.lab, about)
+    due_then = about.due(course.lab)
     give_extension(course.instance, about, course.lab, "bob", due_then + timedelta(days=3))
     assert tell_deadlines(course.instance, about) == 1
     seen = {who: service.client(who).overview()["labs"][0] for who in ("ada", "bob")}

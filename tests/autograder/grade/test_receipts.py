@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from autograder.bundle import MasterNotebook
+from autograder.chain import FIRST
 from autograder.course import Instance
 from autograder.errors import ReceiptError
 from autograder.grade.audit import audit
 from autograder.grade.cache import VerdictCache
 from autograder.grade.course_grade import grade_lab
 from autograder.grade.fingerprint import JUDGING
-from autograder.grade.receipts import FIRST, Receipts
+from autograder.grade.receipts import Receipts
 from autograder.grade.verdict import CellVerdict, NotebookVerdict, Outcome
 from autograder.gradebook import open_gradebook
 from tests.conftest import MiniLab

@@ -40,7 +40,7 @@ def rows(text: str) -> list[dict[str, str]]:
 @given(st.lists(st.tuples(NAMES, NAMES), max_size=5))
 def test_names_come_back_as_they_were_but_for_formulas(people: list[tuple[str, str]]) -> None:
     students = [
-        Student(f"s{n}", last, first, "", {"Lab-3.1-PTQ": 7.5}) for n, (last, first) in enumerate(people)
+        Student(f"s{n}", last, first, "", "", {"Lab-3.1-PTQ": 7.5}) for n, (last, first) in enumerate(people)
     ]
     read = rows(as_csv(students, MAXIMA))
     for (last, first), row in zip(people, read, strict=True):
@@ -56,8 +56,8 @@ def test_names_come_back_as_they_were_but_for_formulas(people: list[tuple[str, s
 
 def test_canvas_keeps_its_identifiers_and_its_own_column() -> None:
     students = [
-        Student("ada", "", "", "", {"Lab-3.1-PTQ": 91.25}),
-        Student("eve", "", "", "", {"Lab-3.1-PTQ": 1.0}),
+        Student("ada", "", "", "", "", {"Lab-3.1-PTQ": 91.25}),
+        Student("eve", "", "", "", "", {"Lab-3.1-PTQ": 1.0}),
     ]
     done = for_canvas("\ufeff" + CANVAS, students, MAXIMA)
     points, ada, charles = rows(done.text)
@@ -84,7 +84,7 @@ def test_a_lab_is_not_taken_for_another_whose_id_begins_alike() -> None:
 
 def test_moodle_matches_the_column_that_is_named() -> None:
     roster = "First name,Username,Email address\nAda,x1,ada@example.org\n"
-    students = [Student("ada@example.org", "", "", "", {"Lab-3.1-PTQ": 3.0})]
+    students = [Student("ada@example.org", "", "", "", "", {"Lab-3.1-PTQ": 3.0})]
     assert for_moodle(roster, students, MAXIMA).only_here == ["ada@example.org"]
     done = for_moodle(roster, students, MAXIMA, "Email address")
     assert rows(done.text) == [
