@@ -12,6 +12,7 @@ from autograder.errors import CourseError
 COMMANDS = {
     "build": "build",
     "release": "release",
+    "calendar": "calendar",
     "deadlines": "deadlines",
     "extend": "deadlines",
     "collect": "collect",
@@ -35,6 +36,7 @@ COMMANDS = {
     "capstone": "capstone",
     "leaderboard": "capstone",
     "results": "results",
+    "semester": "semester",
     "backup": "backup",
     "restore": "backup",
 }

@@ -10,29 +10,23 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from autograder.commands.screen import console
+from autograder.commands.screen import ToldProgress
 from autograder.course import Instance, instance, load_course
 from autograder.errors import CourseError
 from autograder.grade.course_grade import Graded, Standing, Watch, grade_lab
 from autograder.grade.engine import Engine
+from autograder.service.permissions import INSTANCE_VARIABLE
 
 INSTANCE = click.option(
     "--instance",
     "root",
     type=click.Path(path_type=Path),
     default=None,
-    help="Folder of the instance; build/course by default.",
+    envvar=INSTANCE_VARIABLE,
+    help=f"Folder of the instance; else that of {INSTANCE_VARIABLE}, else build/course.",
 )
 
 
@@ -107,11 +101,8 @@ def chosen_engine(workers: int | None, scheduler: str) -> Engine:
 @contextlib.contextmanager
 def shown_progress() -> Iterator[Watch]:
     """Show how far a run is: hand-ins written, notebooks judged, running, taken from the cache, failed."""
-    with Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-        console=console, transient=True,
-    ) as bar:  # fmt: skip
+    columns = (MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    with ToldProgress(*columns) as bar:
         task = bar.add_task("grading", total=None)
 
         def watch(standing: Standing) -> None:

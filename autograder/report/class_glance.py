@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import fmean
@@ -9,7 +10,8 @@ from statistics import fmean
 from handin.errors import HandInError
 
 from autograder.course import Course, Instance, Lab
-from autograder.extensions import due, read_extensions
+from autograder.enrolment import in_section, read_enrolment
+from autograder.extensions import read_extensions
 from autograder.grade.audit import Audit, audit
 from autograder.gradebook import gradebook_exists, open_gradebook
 from autograder.handin import has_service, service
@@ -40,34 +42,56 @@ class LabGlance:
 
 @dataclass(frozen=True)
 class Glance:
-    """The class now. `requests` is None where there is no hand-in service or it does not answer."""
+    """The class now, or one section of it. `waiting` counts requests to look at a grade again; None where there is
+    no hand-in service or it does not answer."""
 
     students: int
+    left: int
+    section: str
+    sections: list[str]
     labs: list[LabGlance]
-    requests: list[dict[str, object]] | None
+    waiting: int | None
     audit: Audit
     moment: datetime
 
 
-def glance(instance: Instance, course: Course) -> Glance:
-    """Gather it; seconds for a large class. Raises GradebookError when there is a gradebook that cannot be read."""
+def glance(instance: Instance, course: Course, section: str = "") -> Glance:
+    """Gather it; seconds for a large class. Who has left the class is not counted.
+
+    Raises GradebookError when there is a gradebook that cannot be read, ConfigurationError for an unknown section.
+    """
     known: dict[str, list[dict[str, object]]] = {}
-    students = 0
+    everybody: set[str] = set()
     results = {}
     if gradebook_exists(instance):
         with open_gradebook(instance) as gradebook, quiet():
-            students = len(gradebook.students)
+            everybody = {student.id for student in gradebook.students}
+            members = in_section(instance, everybody, section)
             for assignment in gradebook.assignments:
-                known[assignment.name] = gradebook.submission_dicts(assignment.name)
+                rows = gradebook.submission_dicts(assignment.name)
+                known[assignment.name] = [row for row in rows if row["student"] in members]
         results = final_results(instance, course)
-    late = [one.lab for labs in results.values() for one in labs if one.days_late]
+    else:
+        members = in_section(instance, everybody, section)
+    late = [one.lab for student in members for one in results.get(student, []) if one.days_late]
     extensions = read_extensions(instance)
     labs = [
-        _lab(lab, course, instance, known.get(lab.id), late.count(lab.id), len(extensions.get(lab.id, {})))
+        _lab(
+            lab, course, instance, known.get(lab.id), members,
+            late.count(lab.id), len(members & extensions.get(lab.id, {}).keys()),
+        )
         for lab in course.labs
-    ]
+    ]  # fmt: skip
+    enrolment = read_enrolment(instance)
     return Glance(
-        students, labs, _requests(instance), audit(instance), datetime.now(UTC).astimezone(course.time_zone)
+        len(members),
+        sum(bool(about.left) for about in enrolment.values()),
+        section,
+        sorted({about.section for about in enrolment.values()} - {""}),
+        labs,
+        _waiting(instance),
+        audit(instance),
+        datetime.now(UTC).astimezone(course.time_zone),
     )
 
 
@@ -76,6 +100,7 @@ def _lab(
     course: Course,
     instance: Instance,
     graded: list[dict[str, object]] | None,
+    members: Collection[str],
     late: int,
     extended: int,
 ) -> LabGlance:
@@ -89,10 +114,10 @@ def _lab(
     return LabGlance(
         lab.id,
         opens,
-        due(lab, course),
+        course.due(lab),
         extended,
         instance.bundle(lab.id).is_file(),
-        sum(1 for _ in instance.submitted.glob(f"*/{lab.id}")),
+        sum((instance.submitted / student / lab.id).is_dir() for student in members),
         len(rows),
         sum(bool(row["needs_manual_grade"]) for row in rows),
         late,
@@ -106,10 +131,10 @@ def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float) else 0.0
 
 
-def _requests(instance: Instance) -> list[dict[str, object]] | None:
+def _waiting(instance: Instance) -> int | None:
     if not has_service(instance):
         return None
     try:
-        return [one for one in service(instance).asked() if one["answered"] is None]
+        return sum(one["answered"] is None for one in service(instance).asked())
     except HandInError:
         return None

@@ -7,8 +7,10 @@ It points at pairs to look at. Short functions with one sensible solution look a
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from copydetect import CodeFingerprint, compare_files
 
 from autograder.course import Instance
 from autograder.errors import ConfigurationError
+from autograder.files import write_whole
 from autograder.grade.handed_in import NotANotebook, read_handed_in
 
 NOISE_TOKENS = 20
@@ -62,6 +65,35 @@ def similar_hand_ins(
         pairs += _pairs_of(release, instance.submitted, lab_id, at_least)
     watch(len(releases), len(releases))
     return sorted(pairs, key=lambda pair: (-pair.share, pair.notebook, pair.first, pair.second))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The last comparison of a lab: when it was made, the share from which a pair is listed, the pairs."""
+
+    when: datetime
+    at_least: float
+    pairs: list[Pair]
+
+
+def keep(instance: Instance, lab_id: str, at_least: float, pairs: list[Pair]) -> None:
+    """Keep the pairs of a lab until it is compared again."""
+    kept = {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "at_least": at_least,
+        "pairs": [asdict(pair) for pair in pairs],
+    }
+    write_whole(instance.similarity / f"{lab_id}.json", json.dumps(kept, indent=1))
+
+
+def last_comparison(instance: Instance, lab_id: str) -> Comparison | None:
+    """What `keep` kept; None when the lab was never compared."""
+    file = instance.similarity / f"{lab_id}.json"
+    if not file.is_file():
+        return None
+    kept = json.loads(file.read_text("utf-8"))
+    pairs = [Pair(**pair) for pair in kept["pairs"]]
+    return Comparison(datetime.fromisoformat(kept["when"]), kept["at_least"], pairs)
 
 
 def own_code(instance: Instance, lab_id: str, notebook: str, student: str) -> str:

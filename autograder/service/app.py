@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from jupyterhub.singleuser.extension import JupyterHubSingleUser
 
-from autograder.course import Instance
 from autograder.handin import remember_service
-from autograder.service.class_pages import ClassPage, StatisticsPage
+from autograder.service.class_pages import ClassPage, PeoplePage, PersonForm, StatisticsPage
 from autograder.service.formgrader import CourseFormgrader
+from autograder.service.grading_pages import (
+    AnswerForm,
+    ChangesPage,
+    CompareForm,
+    JournalPage,
+    PairPage,
+    RegradeForm,
+    RequestsPage,
+    SimilarPage,
+)
 from autograder.service.identity import CourseAuthorizer, CourseIdentityProvider
-from autograder.service.permissions import INSTANCE_VARIABLE
 from autograder.service.queue import JobQueue
+from autograder.service.release_clock import ReleaseClock
+from autograder.service.served import served
 
+_NAME = "([^/]+)"
+PAGES = [
+    ("class/?", ClassPage),
+    (f"statistics/{_NAME}", StatisticsPage),
+    ("people/?", PeoplePage),
+    (f"people/{_NAME}", PersonForm),
+    ("requests/?", RequestsPage),
+    (f"requests/{_NAME}", AnswerForm),
+    ("changes/?", ChangesPage),
+    (f"changes/{_NAME}", RegradeForm),
+    ("similar/?", SimilarPage),
+    (f"similar/{_NAME}", CompareForm),
+    (f"similar/{_NAME}/{_NAME}/{_NAME}/{_NAME}", PairPage),
+    ("journal/?", JournalPage),
+]
+"""The staff's own pages, by their address below `/formgrader/`."""
 HANDIN_URL = "HANDIN_URL"
 """Environment variable with the address of the hand-in service, if there is one."""
 
@@ -42,10 +67,11 @@ class CourseService(JupyterHubSingleUser):  # type: ignore[misc]
         app = self.serverapp
         # formgrader is shown in a frame inside Lab, which comes from this same server
         app.web_app.settings["headers"]["Content-Security-Policy"] = "frame-ancestors 'self'"
-        instance = Instance(Path(os.environ[INSTANCE_VARIABLE]))
+        instance = served()
         if HANDIN_URL in os.environ:
             remember_service(instance, os.environ[HANDIN_URL], os.environ["JUPYTERHUB_API_TOKEN"])
         self.queue = JobQueue(instance.root / "queue.json")
+        self.clock = ReleaseClock(instance, self.queue)
         if HANDIN_URL in os.environ:
             self.queue.add("tell the deadlines", ["deadlines", "--wait", "60"], "the course")
         app.web_app.settings["course_queue"] = self.queue
@@ -53,10 +79,7 @@ class CourseService(JupyterHubSingleUser):  # type: ignore[misc]
         # before formgrader's, whose last pattern takes everything
         app.web_app.add_handlers(
             ".*$",
-            [
-                (f"{base}/formgrader/class/?", ClassPage),
-                (f"{base}/formgrader/statistics/([^/]+)", StatisticsPage),
-            ],
+            [(f"{base}/formgrader/{pattern}", page) for pattern, page in PAGES],
         )
         formgrader = CourseFormgrader(parent=app)
         formgrader.root_dir = app.root_dir
@@ -67,8 +90,10 @@ class CourseService(JupyterHubSingleUser):  # type: ignore[misc]
 
     async def _start_jupyter_server_extension(self, serverapp: object) -> None:
         self.queue.start()
+        self.clock.start()
 
     async def stop_extension(self) -> None:
         """End the running job; it stays in the queue."""
         await super().stop_extension()
+        await self.clock.stop()
         await self.queue.stop()

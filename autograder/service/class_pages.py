@@ -1,59 +1,76 @@
-"""Pages for the staff beside formgrader's: the class at a glance, and the statistics of one lab."""
+"""Pages about the class: all labs at a glance, the statistics of one, the people with their sections."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-from pathlib import Path
+from datetime import date
+from typing import Any
 
-from nbgrader.server_extensions.formgrader.base import BaseHandler
 from tornado import web
 
 from autograder.bundle import read_bundle
-from autograder.course import Instance, load_course
-from autograder.errors import CourseError
-from autograder.report.class_glance import Glance, glance
+from autograder.enrolment import assign_sections, come_back, leave
+from autograder.errors import ConfigurationError
+from autograder.report.class_glance import glance
+from autograder.report.people import members
 from autograder.report.statistics import lab_statistics, read_verdicts
 from autograder.report.statistics_page import page
-from autograder.schedule import followed
-from autograder.service.formgrader import Guarded
-from autograder.service.permissions import INSTANCE_VARIABLE
+from autograder.service.release_clock import next_opening
+from autograder.service.served import served, served_course
+from autograder.service.staff_page import StaffPage
 
 
-def served() -> Instance:
-    """The instance of this service."""
-    return Instance(Path(os.environ[INSTANCE_VARIABLE]))
+class ClassPage(StaffPage):
+    """`/formgrader/class`: every lab with who handed in, what is graded and what waits; `?section=` narrows it."""
+
+    template = "class.tpl"
+
+    def gather(self) -> dict[str, Any]:  # type: ignore[override]
+        """The glance, and what the calendar does next."""
+        course = served_course()
+        return {
+            "found": glance(served(), course, self.get_query_argument("section", "")),
+            "next": next_opening(served(), course),
+        }
 
 
-class ClassPage(Guarded, BaseHandler):  # type: ignore[misc]
-    """`/formgrader/class`: every lab with who handed in, what is graded and what waits."""
-
-    @web.authenticated
-    async def get(self) -> None:
-        """The page; gathering it keeps no other request waiting."""
-        try:
-            found = await asyncio.to_thread(_glance)
-        except CourseError as error:
-            raise web.HTTPError(500, str(error)) from error
-        self.write(self.render("class.tpl", base_url=self.base_url, found=found))
-
-
-class StatisticsPage(Guarded, BaseHandler):  # type: ignore[misc]
+class StatisticsPage(StaffPage):
     """`/formgrader/statistics/LAB`: how hard each check was, and whether it tells strong from weak."""
 
     @web.authenticated
     async def get(self, lab: str) -> None:
         """The page of `course statistics --html`, made now."""
-        self.write(await asyncio.to_thread(_statistics, lab))
+        self.write(await asyncio.to_thread(self._statistics, lab))
+
+    def _statistics(self, lab: str) -> str:
+        instance = served()
+        if not instance.bundle(self.require_lab(lab)).is_file():
+            raise web.HTTPError(404, "this lab is not built here")
+        return page(lab_statistics(read_bundle(instance.bundle(lab)), read_verdicts(instance, lab)))
 
 
-def _glance() -> Glance:
-    return glance(served(), followed(load_course(), served()))
+class PeoplePage(StaffPage):
+    """`/formgrader/people`: who is in the class. An instructor puts them into sections and notes who has left."""
+
+    template = "people.tpl"
+
+    def gather(self) -> dict[str, Any]:  # type: ignore[override]
+        """Everybody of the gradebook."""
+        return {"members": members(served(), served_course()), "labs": len(served_course().labs)}
 
 
-def _statistics(lab: str) -> str:
-    instance = served()
-    known = {one.id for one in load_course().labs}
-    if lab not in known or not instance.bundle(lab).is_file():
-        raise web.HTTPError(404, "this lab is not built here")
-    return page(lab_statistics(read_bundle(instance.bundle(lab)), read_verdicts(instance, lab)))
+class PersonForm(StaffPage):
+    """`/formgrader/people/STUDENT`: the form of one line of that page."""
+
+    def act(self, student: str) -> str:  # type: ignore[override]
+        """Change the section, or note that the student left or came back."""
+        change = self.field("change")
+        if change == "section":
+            assign_sections(served(), {student: self.field("section")}, self.who)
+        elif change == "leave":
+            leave(served(), student, date.today(), self.who)
+        elif change == "return":
+            come_back(served(), student, self.who)
+        else:
+            raise ConfigurationError("the form says neither section, leave nor return")
+        return "people"

@@ -11,10 +11,13 @@ from nbgrader.server_extensions.formgrader.base import BaseApiHandler, BaseHandl
 from nbgrader.server_extensions.formgrader.formgrader import FormgradeExtension
 from tornado import web
 
+from autograder.actions import note
 from autograder.grade.collect import STUDENT
+from autograder.service.manual_grading import RecordedComment, RecordedGrade
 from autograder.service.permissions import Role, role_of
 from autograder.service.queue import JobQueue, QueueFull
 from autograder.service.safe_pages import GradingPageExporter, new_nonce, page_environment, policy
+from autograder.service.served import served
 
 STATIC = Path(__file__).parent / "static"
 NOT_WITHDRAWN = (
@@ -26,6 +29,8 @@ REPLACED = {
     handlers.SubmissionFilesHandler,  # serves any file below the course directory, the secret key among them
     handlers.Template404,  # matches everything, so it comes last
 }
+
+RECORDED = {apihandlers.GradeHandler: RecordedGrade, apihandlers.CommentHandler: RecordedComment}
 
 
 class Guarded:
@@ -98,6 +103,13 @@ class _Queued(Guarded, BaseApiHandler):  # type: ignore[misc]
             job = queue.add(self.title.format(*names), command, self.current_user.username)
         except QueueFull as error:
             raise web.HTTPError(503, str(error)) from error
+        note(
+            served(),
+            f"asked for: {job.title}",
+            who=self.current_user.username,
+            lab=names[0],
+            student=names[1] if len(names) > 1 else "",
+        )
         before = queue.before(job)
         log = f"queued: {job.title}, {'starts now' if before == 0 else f'{before} before it'}"
         self.write(json.dumps({"success": True, "queued": job.number, "error": None, "log": log}))
@@ -161,7 +173,8 @@ def guarded_routes() -> list[tuple[Any, ...]]:
         if handler in REPLACED or pattern in ours:
             continue
         if issubclass(handler, BaseHandler):
-            handler = type(handler.__name__, (Guarded, handler), {})
+            recorded = RECORDED.get(handler, handler)
+            handler = type(handler.__name__, (Guarded, recorded), {})
         routes.append((pattern, handler, *rest))
     return routes
 

@@ -43,6 +43,12 @@ _ASSISTANT_ROUTES = {
         "/queue",
         "/class",
         f"/statistics/{_SEGMENT}",
+        "/people",
+        "/requests",
+        "/changes",
+        "/similar",
+        f"/similar/{_SEGMENT}/{_SEGMENT}/{_SEGMENT}/{_SEGMENT}",
+        "/journal",
         "/api/queue",
         "/api/status",
         "/api/assignments",
@@ -66,6 +72,9 @@ _ASSISTANT_ROUTES = {
         f"/api/assignment/{_SEGMENT}/{_SEGMENT}/(generate_feedback|release_feedback)",
         f"/api/submission/{_SEGMENT}/{_SEGMENT}/autograde",
         f"/api/submitted_notebook/{_SEGMENT}/flag",
+        f"/requests/{_SEGMENT}",
+        f"/changes/{_SEGMENT}",
+        f"/similar/{_SEGMENT}",
     ],
 }
 _COMPILED = {

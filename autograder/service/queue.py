@@ -18,7 +18,10 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
+from autograder.actions import WHO_VARIABLE
+from autograder.commands.screen import PROGRESS_VARIABLE
 from autograder.course import ROOT
+from autograder.service.permissions import INSTANCE_VARIABLE
 
 KEPT = 200
 """Ended jobs that are remembered."""
@@ -81,6 +84,7 @@ class JobQueue:
             for job in self.jobs:
                 if job.state is State.RUNNING:
                     job.state, job.started = State.WAITING, ""
+        self.progress = file.with_suffix(".progress")
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -117,8 +121,18 @@ class JobQueue:
         return sum(other.open and other.number < job.number for other in self.jobs)
 
     def view(self) -> list[dict[str, object]]:
-        """The jobs, newest first, as JSON can hold them."""
-        return [asdict(job) for job in reversed(self.jobs)]
+        """The jobs, newest first, as JSON can hold them; `progress` is [done, of] where a running one says so."""
+        return [
+            {**asdict(job), "progress": self._how_far() if job.state is State.RUNNING else None}
+            for job in reversed(self.jobs)
+        ]
+
+    def _how_far(self) -> list[int] | None:
+        try:
+            done, of = self.progress.read_text("ascii").split()
+            return [int(done), int(of)]
+        except (OSError, ValueError):  # none said yet, or just being written
+            return None
 
     async def _work(self) -> None:
         while True:
@@ -130,7 +144,8 @@ class JobQueue:
             await self._run(waiting[0])
 
     async def _run(self, job: Job) -> None:
-        job.state, job.started = State.RUNNING, _now()
+        job.state, job.started, job.text = State.RUNNING, _now(), ""
+        self.progress.unlink(missing_ok=True)
         self._save()
         try:
             process = await asyncio.create_subprocess_exec(
@@ -139,14 +154,14 @@ class JobQueue:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
                 cwd=ROOT,
-                env=_environment(),
+                env={**_environment(), WHO_VARIABLE: job.who, PROGRESS_VARIABLE: str(self.progress)},
                 start_new_session=True,
             )
         except (OSError, ValueError) as error:  # one bad job must not stop those behind it
             self._end(job, State.FAILED, f"could not be started: {error}")
             return
         try:
-            output = (await process.communicate())[0].decode(errors="replace")
+            output = await _said(process, job)
         except asyncio.CancelledError:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
@@ -167,6 +182,17 @@ class JobQueue:
         fresh.rename(self.file)
 
 
+async def _said(process: asyncio.subprocess.Process, job: Job) -> str:
+    """The end of what a command says, kept in the job while it runs, until it has ended."""
+    assert process.stdout is not None
+    output = b""
+    while chunk := await process.stdout.read(1 << 16):
+        output = (output + chunk)[-4 * SHOWN :]
+        job.text = output.decode(errors="replace")[-SHOWN:]
+    await process.wait()
+    return output.decode(errors="replace")
+
+
 def _course(arguments: list[str]) -> list[str]:
     """A `course` command that ends when the service does, even when the service is killed."""
     return ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "autograder", *arguments]
@@ -174,7 +200,8 @@ def _course(arguments: list[str]) -> list[str]:
 
 def _environment() -> dict[str, str]:
     """What a command needs; the service's Hub token is not among it."""
-    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ} | {
+    kept = ("PATH", "HOME", "LANG", "TMPDIR", INSTANCE_VARIABLE)
+    return {name: os.environ[name] for name in kept if name in os.environ} | {
         "OMP_NUM_THREADS": "1",
         "NO_COLOR": "1",
         "COLUMNS": "110",

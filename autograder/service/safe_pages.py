@@ -90,7 +90,12 @@ def page_environment() -> jinja2.Environment:
     """The templates of formgrader's pages; `nbgrader/NAME` is nbgrader's own one of that name."""
     own = jinja2.FileSystemLoader(handlers.template_path)
     loader = jinja2.ChoiceLoader(
-        [jinja2.FileSystemLoader(TEMPLATES), own, jinja2.PrefixLoader({"nbgrader": own})]
+        [
+            jinja2.FileSystemLoader(TEMPLATES),
+            own,
+            jinja2.PrefixLoader({"nbgrader": own}),
+            jinja2.PackageLoader("autograder.report"),
+        ]
     )
     # autoescape, which nbgrader's own environment lacks: names come from the address of the page
     environment = jinja2.Environment(loader=NonceLoader(loader), autoescape=True)

@@ -10,7 +10,9 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
+import jupyterhub
 import requests
 from handin.client import Client
 
@@ -18,14 +20,14 @@ from hub_config.ports import free_ports
 
 PREFIX = "/services/handin/"
 SCOPE = "access:services!service=handin"
-TOKENS = {
+TOKENS: dict[str, tuple[Any, ...]] = {
     "token-ada": ("user", "ada", [SCOPE]),
     "token-bob": ("user", "bob", [SCOPE]),
     "token-out": ("user", "out", []),
     "token-collector": ("service", "course", [SCOPE]),
     "token-other": ("service", "other", [SCOPE]),
 }
-"""Kind, name and scopes of whoever has a token."""
+"""Kind, name and scopes of whoever has a token; groups may follow."""
 
 
 class StandInHub:
@@ -39,12 +41,18 @@ class StandInHub:
         class Answer(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 hub.asked += 1
+                if self.path.rstrip("/") == "/hub/api":
+                    self.say({"version": jupyterhub.__version__})
+                    return
                 token = self.headers.get("Authorization", "").removeprefix("token ")
                 if token not in hub.tokens:
                     self.send_error(403)
                     return
-                kind, name, scopes = hub.tokens[token]
-                body = json.dumps({"kind": kind, "name": name, "scopes": scopes, "groups": []}).encode()
+                kind, name, scopes, *groups = hub.tokens[token]
+                self.say({"kind": kind, "name": name, "scopes": scopes, "groups": groups, "admin": False})
+
+            def say(self, answer: dict[str, object]) -> None:
+                body = json.dumps(answer).encode()
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()

@@ -32,8 +32,14 @@
     };
 
     var state = function (job) {
-        return $("<span/>").append(
+        var shown = $("<span/>").append(
             $("<span/>").addClass("label " + labels[job.state]).text(job.state), " ", seconds(job));
+        if (job.progress) {
+            var said = job.progress[0] + " of " + job.progress[1];
+            shown.append(" ", $("<progress/>").attr({value: job.progress[0], max: job.progress[1], "aria-label": job.title}),
+                " ", document.createTextNode(said));
+        }
+        return shown;
     };
 
     var clock = function (time) { return new Date(time).toLocaleTimeString(); };
@@ -105,8 +111,11 @@
         $("head").append($("<link/>").attr({rel: "stylesheet", href: root() + "/formgrader/course/course.css"}));
         var sidebar = $(".nav-stacked");
         if (!sidebar.length) { return; } // the page of one submission
-        sidebar.append($("<li/>").append($("<a/>").attr("href", root() + "/formgrader/queue").text("Queue")));
-        sidebar.append($("<li/>").append($("<a/>").attr("href", root() + "/formgrader/class").text("Class")));
+        [["class", "Class"], ["people", "People"], ["requests", "Requests"], ["changes", "Changes"],
+            ["similar", "Alike"], ["journal", "Journal"], ["queue", "Queue"]].forEach(function (page) {
+            sidebar.append($("<li/>").append(
+                $("<a/>").attr("href", root() + "/formgrader/" + page[0]).text(page[1])));
+        });
         if (window === window.top) {
             sidebar.append($("<li/>").addClass("course-instructor").append(
                 $("<a/>").attr("href", root() + "/lab").text("JupyterLab of the course")));

@@ -1,29 +1,20 @@
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>The class</title>
-<link rel="stylesheet" href="{{ base_url }}/formgrader/course/class.css">
-</head>
-<body>
-<header><nav aria-label="Formgrader">
-<a href="{{ base_url }}/formgrader/manage_assignments">Labs</a>
-<a href="{{ base_url }}/formgrader/gradebook">Manual grading</a>
-<a href="{{ base_url }}/formgrader/manage_students">Students</a>
-<a href="{{ base_url }}/formgrader/queue">Queue</a>
-<a href="{{ base_url }}/formgrader/class" aria-current="page">Class</a>
-</nav></header>
-<main>
-<h1>The class</h1>
-<p>{{ found.students }} students in the gradebook. As of {{ found.moment.strftime("%a %d %b %Y, %H:%M") }} ({{ found.moment.tzinfo }}).</p>
+{% extends "staff.tpl" %}
+{% from "macros.tpl" import lab_name, time %}
+{% block title %}The class{% endblock %}
+{% block content %}
+<p>{{ found.students }} student{{ "" if found.students == 1 else "s" }}{% if found.section %} in the section {{ found.section }}{% endif %}{% if found.left %}; {{ found.left }} left the class and {{ "is" if found.left == 1 else "are" }} not counted{% endif %}. As of {{ time(found.moment, zone) }} ({{ zone }}).
+{%- if next %} The calendar publishes {{ lab_name(next.lab.id) }} on {{ next.opens.strftime("%a %d %b, %H:%M") }}.{% endif %}</p>
+{% if found.sections %}
+<p>Sections: <a href="{{ base_url }}/formgrader/class"{% if not found.section %} aria-current="true"{% endif %}>all</a>
+{% for section in found.sections %} · <a href="{{ base_url }}/formgrader/class?section={{ section | urlencode }}"{% if section == found.section %} aria-current="true"{% endif %}>{{ section }}</a>{% endfor %}</p>
+{% endif %}
 <div class="wide" tabindex="0" role="region" aria-label="Labs">
 <table>
 <thead><tr><th scope="col">Lab</th><th scope="col">Opens</th><th scope="col">Due</th><th scope="col" class="n">Collected</th><th scope="col" class="n">Graded</th><th scope="col" class="n">Waits for a person</th><th scope="col" class="n">Late</th><th scope="col" class="n">Mean</th><th scope="col">Spread</th></tr></thead>
 <tbody>
 {% for lab in found.labs %}
 <tr>
-<th scope="row">{% if lab.graded %}<a href="{{ base_url }}/formgrader/statistics/{{ lab.id }}">{{ lab.id.replace("_", " ") }}</a>{% else %}{{ lab.id.replace("_", " ") }}{% endif %}{% if not lab.built %}<span class="note">not built</span>{% endif %}</th>
+<th scope="row">{% if lab.graded %}<a href="{{ base_url }}/formgrader/statistics/{{ lab.id }}">{{ lab_name(lab.id) }}</a>{% else %}{{ lab_name(lab.id) }}{% endif %}{% if not lab.built %}<span class="note">not built</span>{% endif %}</th>
 <td>{% if lab.opens %}{{ lab.opens.strftime("%d %b, %H:%M") }}{% endif %}</td>
 <td>{{ lab.due.strftime("%d %b, %H:%M") }}{% if lab.extended %}<span class="note">{{ lab.extended }} extended</span>{% endif %}</td>
 <td class="n">{{ lab.handed_in }}</td>
@@ -37,22 +28,12 @@
 </tbody>
 </table>
 </div>
-<h2>Requests to look at a grade again</h2>
-{% if found.requests is none %}
-<p>The hand-in service does not answer.</p>
-{% elif found.requests %}
-<p>Answer one in the course's terminal: <code>course requests answer NUMBER "text"</code></p>
-<ul>{% for one in found.requests %}<li>{{ one.id }}: {{ one.student }}, {{ one.lab.replace("_", " ") }}, attempt {{ one.number }}<blockquote>{{ one.text }}</blockquote></li>{% endfor %}</ul>
-{% else %}
-<p>None waits for an answer.</p>
-{% endif %}
+<h2>What waits</h2>
+<p>{% if found.waiting is none %}The hand-in service does not answer, so requests cannot be counted.{% elif found.waiting %}<a href="{{ base_url }}/formgrader/requests">{{ found.waiting }} request{{ "" if found.waiting == 1 else "s" }} to look at a grade again</a>.{% else %}No request to look at a grade again.{% endif %}</p>
 <h2>Receipts</h2>
 {% if found.audit.problems %}
-<p class="bad">The gradebook is not what the receipts say:</p>
-<ul>{% for problem in found.audit.problems %}<li>{{ problem }}</li>{% endfor %}</ul>
+<p class="bad">The gradebook is not what the receipts say: <a href="{{ base_url }}/formgrader/journal">{{ found.audit.problems | length }} problem{{ "" if found.audit.problems | length == 1 else "s" }}</a>.</p>
 {% else %}
-<p>{{ found.audit.receipts }} grades were written, and the gradebook says what their receipts say. The last receipt: <code>{{ found.audit.head[:16] }}</code></p>
+<p>{{ found.audit.receipts }} grades were written, and the gradebook says what their receipts say.</p>
 {% endif %}
-</main>
-</body>
-</html>
+{% endblock %}

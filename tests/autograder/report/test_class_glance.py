@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import nbformat
 import pytest
 from click.testing import CliRunner
 
 from autograder.commands.late import late
+from autograder.enrolment import assign_sections, leave
 from autograder.errors import ConfigurationError
 from autograder.extensions import give_extension
 from autograder.grade.course_grade import grade_lab
 from autograder.grade.intake import TIMESTAMP
 from autograder.report.class_glance import glance
 from autograder.report.final import final_results
-from autograder.service.safe_pages import new_nonce, page_environment
 from tests.conftest import MiniLab
 
 
@@ -33,7 +33,7 @@ def hand_in(mini: MiniLab, who: str, when: datetime, *, solved: bool) -> None:
 @pytest.fixture
 def graded(fresh_mini: MiniLab) -> MiniLab:
     """One on time and right, one two days late and right, one empty, and one that was not graded."""
-    due = fresh_mini.lab.due.replace(tzinfo=fresh_mini.course.time_zone)
+    due = fresh_mini.course.due(fresh_mini.lab)
     hand_in(fresh_mini, "ada", due - timedelta(hours=1), solved=True)
     hand_in(fresh_mini, "bob", due + timedelta(hours=30), solved=True)
     hand_in(fresh_mini, "eve", due - timedelta(hours=1), solved=False)
@@ -43,13 +43,13 @@ def graded(fresh_mini: MiniLab) -> MiniLab:
 
 
 def test_the_numbers_are_those_of_the_class(graded: MiniLab) -> None:
-    due = graded.lab.due.replace(tzinfo=graded.course.time_zone)
-    give_extension(graded.instance, graded.course, graded.lab, "zoe", due + timedelta(days=1))
+    due = graded.course.due(graded.lab)
+    give_extension(graded.instance, graded.course, graded.lab, "bob", due + timedelta(hours=1))
     found = glance(graded.instance, graded.course)
     (lab,) = found.labs
-    assert (found.students, lab.handed_in, lab.graded, lab.late, lab.extended) == (3, 4, 3, 1, 1)
+    assert (found.students, lab.handed_in, lab.graded, lab.late, lab.extended) == (3, 3, 3, 1, 1)
     assert lab.mean == pytest.approx(60.0) and sum(lab.spread) == 3 and lab.spread[0] == 1
-    assert found.audit.problems == [] and found.requests is None
+    assert found.audit.problems == [] and found.waiting is None
 
 
 def test_an_extension_takes_lateness_away(graded: MiniLab) -> None:
@@ -57,30 +57,26 @@ def test_an_extension_takes_lateness_away(graded: MiniLab) -> None:
         graded.course, late=dataclasses.replace(graded.course.late, lost_per_day=0.1)
     )
     assert final_results(graded.instance, course)["bob"][0].counts == pytest.approx(72.0)
-    due = graded.lab.due.replace(tzinfo=course.time_zone)
+    due = course.due(graded.lab)
     give_extension(graded.instance, course, graded.lab, "bob", due + timedelta(days=2))
     assert final_results(graded.instance, course)["bob"][0].counts == pytest.approx(90.0)
     assert final_results(graded.instance, course)["ada"][0].counts == pytest.approx(90.0)
 
 
-def test_an_empty_class_has_a_page_too(fresh_mini: MiniLab) -> None:
-    new_nonce()
-    page = (
-        page_environment()
-        .get_template("class.tpl")
-        .render(base_url="/x", found=glance(fresh_mini.instance, fresh_mini.course))
+def test_who_left_and_who_is_in_another_section_is_not_counted(graded: MiniLab) -> None:
+    assign_sections(graded.instance, {"ada": "A", "bob": "B"})
+    leave(graded.instance, "eve", date(2027, 3, 20))
+    whole, narrow = (glance(graded.instance, graded.course, section) for section in ("", "B"))
+    assert (whole.students, whole.left, whole.labs[0].graded, whole.labs[0].late) == (2, 1, 2, 1)
+    assert whole.labs[0].mean == pytest.approx(90.0) and whole.sections == ["A", "B"]
+    assert (narrow.students, narrow.labs[0].graded, narrow.labs[0].handed_in, narrow.labs[0].late) == (
+        1,
+        1,
+        1,
+        1,
     )
-    assert "0 students" in page and "Lab-0.1-Mini" in page
-
-
-def test_what_a_student_wrote_stays_text(graded: MiniLab) -> None:
-    new_nonce()
-    found = dataclasses.replace(
-        glance(graded.instance, graded.course),
-        requests=[{"id": 1, "student": "eve", "lab": "L", "number": 1, "text": "<script>x</script>"}],
-    )
-    page = page_environment().get_template("class.tpl").render(base_url="/x", found=found)
-    assert "<script>" not in page and "&lt;script&gt;x" in page
+    with pytest.raises(ConfigurationError, match="there is no section 'C'; there are: A, B"):
+        glance(graded.instance, graded.course, "C")
 
 
 def test_the_command_shows_what_lateness_costs(graded: MiniLab) -> None:

@@ -137,3 +137,45 @@ def test_only_so_many_ended_jobs_are_kept(tmp_path: Path) -> None:
         assert waiting.number == KEPT + 6
 
     run(work)
+
+
+def test_a_running_job_shows_what_it_says_and_how_far_it_is(tmp_path: Path) -> None:
+    """A real progress bar of the commands, in a process that waits to be looked at."""
+    go = tmp_path / "go"
+    code = (
+        "import pathlib, time; from autograder.commands.screen import progress\n"
+        "print('two to do', flush=True)\n"
+        "with progress() as bar:\n"
+        "    task = bar.add_task('work', total=None); bar.update(task, total=2, completed=1)\n"
+        f"    while not pathlib.Path({str(go)!r}).exists(): time.sleep(0.02)\n"
+        "print('both done')"
+    )
+
+    async def work() -> None:
+        queue = JobQueue(tmp_path / "queue.json", python)
+        job = queue.add("x", [code], "ta1")
+        assert queue.view()[0]["progress"] is None
+        queue.start()
+        await until(lambda: queue.view()[0]["progress"] == [1, 2] and job.text == "two to do\n")
+        go.touch()
+        await until(lambda: not job.open)
+        assert job.text.split("\n")[::2] == ["two to do", "both done"] and queue.view()[0]["progress"] is None
+        again = queue.add("y", ["import time; time.sleep(0.3)"], "ta1")
+        await until(lambda: again.state is State.RUNNING)
+        assert queue.view()[0]["progress"] is None, "the job before it is not this one"
+        await until(lambda: not again.open)
+        await queue.stop()
+
+    run(work)
+
+
+def test_a_job_knows_for_whom_it_runs(tmp_path: Path) -> None:
+    async def work() -> None:
+        queue = JobQueue(tmp_path / "queue.json", python)
+        job = queue.add("x", ["from autograder.actions import operator; print(operator())"], "ta1")
+        queue.start()
+        await until(lambda: not job.open)
+        assert job.text == "ta1"
+        await queue.stop()
+
+    run(work)

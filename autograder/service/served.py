@@ -1,0 +1,20 @@
+"""What this service serves: one instance of the course."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from autograder.course import Course, Instance, load_course
+from autograder.schedule import followed
+from autograder.service.permissions import INSTANCE_VARIABLE
+
+
+def served() -> Instance:
+    """The instance."""
+    return Instance(Path(os.environ[INSTANCE_VARIABLE]))
+
+
+def served_course() -> Course:
+    """The course as the class of this instance follows it."""
+    return followed(load_course(), served())
