@@ -95,6 +95,10 @@ class Course:
             raise ConfigurationError(f"unknown lab {name!r} in course.toml; the labs are: {known}")
         return matches[0]
 
+    def today(self) -> date:
+        """The day it is where the course is held."""
+        return datetime.now(self.time_zone).date()
+
     def due(self, lab: Lab) -> datetime:
         """When a lab is due for everybody, as an instant."""
         return lab.due.replace(tzinfo=self.time_zone)
@@ -281,6 +285,11 @@ class Instance:
     def bundle(self, lab_id: str) -> Path:
         """The bundle file of one lab."""
         return self.bundles / f"{lab_id}.json"
+
+
+def outbound(exchange: Path) -> Path:
+    """Where an exchange holds one folder a published lab."""
+    return exchange / COURSE_ID / "outbound"
 
 
 def instance(name: str = "course") -> Instance:

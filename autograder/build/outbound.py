@@ -13,7 +13,7 @@ from traitlets import Unicode
 from traitlets.config import Config
 
 from autograder.build.changes import Content, content_of
-from autograder.course import COURSE_ID, Instance
+from autograder.course import Instance, outbound
 from autograder.errors import CourseError
 from autograder.nbgrader_api import call_nbgrader
 
@@ -47,7 +47,7 @@ class WholeRelease(ExchangeReleaseAssignment):  # type: ignore[misc]
 
 def destination(instance: Instance, lab_id: str) -> Path:
     """The folder from which students fetch a lab."""
-    return instance.exchange / COURSE_ID / "outbound" / lab_id
+    return outbound(instance.exchange) / lab_id
 
 
 def published(instance: Instance, lab_id: str) -> Path | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import date
 from pathlib import Path
 
 import click
 
 from autograder.commands.grade import INSTANCE, chosen_instance
 from autograder.commands.screen import console
+from autograder.course import load_course
 from autograder.enrolment import assign_sections, come_back, those_who_left
 from autograder.enrolment import leave as leave_class
 from autograder.errors import ConfigurationError
@@ -81,7 +81,7 @@ def import_roster(
     sections = {person.id: person.section for person in people if person.section}
     if not dry_run:
         moved = assign_sections(target, sections)
-        gone = [name for name in changes.only_here if leave and leave_class(target, name, date.today())]
+        gone = [name for name in changes.only_here if leave and leave_class(target, name, load_course().today())]
         left = those_who_left(target)
         back = [person.id for person in people if person.id in left and come_back(target, person.id)]
         for what, names in (("left the class", gone), ("came back", back)):
@@ -119,6 +119,6 @@ def leave(students: tuple[str, ...], back: bool, root: Path | None) -> None:
     """
     target = chosen_instance(root)
     for student in students:
-        new = come_back(target, student) if back else leave_class(target, student, date.today())
+        new = come_back(target, student) if back else leave_class(target, student, load_course().today())
         what = "is back" if back else "has left the class"
         console.print(f"{student} {what}{'' if new else ' already'}", markup=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import date
 from typing import Any
 
 from tornado import web
@@ -68,7 +67,7 @@ class PersonForm(StaffPage):
         if change == "section":
             assign_sections(served(), {student: self.field("section")}, self.who)
         elif change == "leave":
-            leave(served(), student, date.today(), self.who)
+            leave(served(), student, served_course().today(), self.who)
         elif change == "return":
             come_back(served(), student, self.who)
         else:
