@@ -115,6 +115,15 @@ def test_hand_ins_are_compared_and_graded_again_from_the_pages(
     assert ("ta1", "answered request 1") in done and ("instructor1", "is in the section Tuesday") in done
 
 
+def test_the_journal_says_that_all_of_the_week_holds(hub: RunningHub, people: Person) -> None:
+    """Each hand-in of the week lacked two notebooks, for which there is no receipt."""
+    page = formgrader(hub, people, "ta1", "journal")
+    expect(page.locator("main")).to_contain_text(
+        "both chains hold, and the gradebook says what the receipts say"
+    )
+    page.close()
+
+
 def actions(hub: RunningHub) -> list[Action]:
     """What the staff did."""
     return list(read_actions(Instance(hub.instance)))

@@ -14,7 +14,7 @@
 <thead><tr><th scope="col">When</th><th scope="col">Student</th><th scope="col">Notebook</th><th scope="col">Cell</th><th scope="col">Before</th><th scope="col">After</th><th scope="col">What had changed</th><th scope="col">Asked by</th></tr></thead>
 <tbody>
 {% for one in regrades %}{% for change in one.changes %}
-<tr><td>{{ time(one.when, zone) }}</td><th scope="row">{{ change.student }}</th><td>{{ change.notebook }}</td><td>{{ change.grade_id }}</td><td>{{ change.before }}</td><td>{{ change.after }}</td><td>{{ change.why }}</td><td>{{ one.who }}</td></tr>
+<tr><td>{{ time(one.when, zone) }}</td><th scope="row">{{ change.student }}</th><td>{{ change.notebook }}</td><td>{{ change.grade_id }}</td><td>{{ change.before }}</td><td>{{ change.after }}</td><td class="t">{{ change.why }}</td><td>{{ one.who }}</td></tr>
 {% endfor %}{% endfor %}
 </tbody>
 </table>
@@ -29,7 +29,7 @@
 <thead><tr><th scope="col">When</th><th scope="col">Student</th><th scope="col">Lab</th><th scope="col">What</th><th scope="col">By</th></tr></thead>
 <tbody>
 {% for one in by_hand %}
-<tr><td>{{ time(one.when, zone) }}</td><th scope="row">{{ one.student }}</th><td>{{ lab_name(one.lab) }}</td><td>{{ one.what }}</td><td>{{ one.who }}</td></tr>
+<tr><td>{{ time(one.when, zone) }}</td><th scope="row">{{ one.student }}</th><td class="t">{{ lab_name(one.lab) }}</td><td class="t">{{ one.what.removeprefix("by hand: ") }}</td><td>{{ one.who }}</td></tr>
 {% endfor %}
 </tbody>
 </table>

@@ -21,7 +21,7 @@
 <thead><tr><th scope="col" class="n">Number</th><th scope="col">When</th><th scope="col">Who</th><th scope="col">What</th><th scope="col">Student</th><th scope="col">Lab</th></tr></thead>
 <tbody>
 {% for one in actions %}
-<tr><td class="n">{{ one.number }}</td><td>{{ time(one.when, zone) }}</td><th scope="row">{{ one.who }}</th><td>{{ one.what }}</td><td>{{ one.student }}</td><td>{{ lab_name(one.lab) }}</td></tr>
+<tr><td class="n">{{ one.number }}</td><td>{{ time(one.when, zone) }}</td><th scope="row">{{ one.who }}</th><td class="t">{{ one.what }}</td><td>{{ one.student }}</td><td class="t">{{ lab_name(one.lab) }}</td></tr>
 {% endfor %}
 </tbody>
 </table>
@@ -36,7 +36,7 @@
 <thead><tr><th scope="col" class="n">Number</th><th scope="col">When (UTC)</th><th scope="col">Asked by</th><th scope="col">Student</th><th scope="col">Lab</th><th scope="col">Notebook</th><th scope="col" class="n">Points</th><th scope="col">Hash</th></tr></thead>
 <tbody>
 {% for one in receipts %}
-<tr><td class="n">{{ one.number }}</td><td>{{ one.when[:16].replace("T", " ") }}</td><td>{{ one.by }}</td><th scope="row">{{ one.student }}</th><td>{{ lab_name(one.lab) }}</td><td>{{ one.notebook }}</td><td class="n">{% if one.deleted %}deleted{% else %}{{ "%g" | format(one.cells | sum("points")) }} of {{ "%g" | format(one.cells | sum("maximum")) }}{% endif %}</td><td><code>{{ one.hash[:12] }}</code></td></tr>
+<tr><td class="n">{{ one.number }}</td><td>{{ one.when[:16].replace("T", " ") }}</td><td>{{ one.by }}</td><th scope="row">{{ one.student }}</th><td class="t">{{ lab_name(one.lab) }}</td><td class="t">{{ one.notebook.replace("_", " ") }}</td><td class="n">{% if one.deleted %}deleted{% else %}{{ "%g" | format(one.cells | sum("points")) }} of {{ "%g" | format(one.cells | sum("maximum")) }}{% endif %}</td><td><code>{{ one.hash[:12] }}</code></td></tr>
 {% endfor %}
 </tbody>
 </table>

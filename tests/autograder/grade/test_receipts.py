@@ -165,6 +165,21 @@ def test_the_audit_finds_what_was_changed_behind_the_grader(fresh_mini: MiniLab)
     assert "receipts were removed" in audit(instance, first.head).problems[0]
 
 
+def test_a_notebook_that_was_not_handed_in_needs_no_receipt_unless_it_has_points(fresh_mini: MiniLab) -> None:
+    instance, lab_id = fresh_mini.instance, fresh_mini.lab.id
+    with open_gradebook(instance) as gradebook:  # as nbgrader leaves it
+        gradebook.add_student("eve")
+        gradebook.add_submission(lab_id, "eve")
+        gradebook.db.execute(text("UPDATE grade SET auto_score = 0"))
+        gradebook.db.commit()
+    assert audit(instance).problems == []
+    with open_gradebook(instance) as gradebook:
+        gradebook.db.execute(text("UPDATE grade SET auto_score = 5"))
+        gradebook.db.commit()
+    (problem,) = audit(instance).problems
+    assert "eve" in problem and "scores without a receipt" in problem
+
+
 def test_a_receipt_says_what_was_graded_and_under_which_limits(fresh_mini: MiniLab) -> None:
     hand_in(fresh_mini, "ada")
     grade_lab(fresh_mini.instance, fresh_mini.lab.id)
