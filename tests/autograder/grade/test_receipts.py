@@ -25,6 +25,7 @@ from autograder.grade.fingerprint import JUDGING
 from autograder.grade.receipts import Receipts
 from autograder.grade.verdict import CellVerdict, NotebookVerdict, Outcome
 from autograder.gradebook import open_gradebook
+from autograder.nbgrader_api import quiet
 from tests.conftest import MiniLab
 
 EACH = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -167,7 +168,7 @@ def test_the_audit_finds_what_was_changed_behind_the_grader(fresh_mini: MiniLab)
 
 def test_a_notebook_that_was_not_handed_in_needs_no_receipt_unless_it_has_points(fresh_mini: MiniLab) -> None:
     instance, lab_id = fresh_mini.instance, fresh_mini.lab.id
-    with open_gradebook(instance) as gradebook:  # as nbgrader leaves it
+    with open_gradebook(instance) as gradebook, quiet():  # as nbgrader leaves it
         gradebook.add_student("eve")
         gradebook.add_submission(lab_id, "eve")
         gradebook.db.execute(text("UPDATE grade SET auto_score = 0"))
