@@ -10,14 +10,15 @@ from pathlib import Path
 from autograder.report.neutral import neutral_text
 from hub_config.errors import HubError
 
+OWNED = ("gradebook", "exchange")
+"""Settings of instance.toml that are a deployment's. The others are the class's: its path, its dates, its calendar."""
 WRITE_SETTINGS = (
-    'umask 077; mkdir -p "$0" && cd "$0" && { grep -s "^path = " instance.toml; cat; } > instance.toml.new '
-    "&& mv instance.toml.new instance.toml"
+    'umask 077; mkdir -p "$0" && cd "$0" && { cat; grep -sv '
+    + " ".join(f'-e "^{name} = "' for name in OWNED)
+    + " instance.toml; true; } > instance.toml.new && mv instance.toml.new instance.toml"
 )
-"""Shell: the text on standard input becomes instance.toml of the folder, which is made where it is missing.
-
-The learning path that a class follows stays: it is not the deployment's to know.
-"""
+"""Shell: the text on standard input takes the place of the deployment's settings in instance.toml of the folder, which
+is made where it is missing."""
 
 
 def as_course(account: str, folder: Path, command: list[str], text: str = "") -> None:

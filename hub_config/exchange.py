@@ -7,17 +7,12 @@ import os
 import pwd
 from pathlib import Path
 
-from autograder.course import COURSE_ID
+from autograder.course import outbound
 from hub_config.errors import HubError
 
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 MODE = 0o755
 """The course's account publishes, everybody reads, nobody else writes."""
-
-
-def published(exchange: Path) -> Path:
-    """The folder that holds one folder a published lab."""
-    return exchange / COURSE_ID / "outbound"
 
 
 def prepare_exchange(exchange: Path, account: str) -> None:
@@ -31,7 +26,7 @@ def prepare_exchange(exchange: Path, account: str) -> None:
     exchange.mkdir(exist_ok=True)
     folders = [_open(exchange, None)]
     try:
-        for name in published(exchange).relative_to(exchange).parts:
+        for name in outbound(exchange).relative_to(exchange).parts:
             with contextlib.suppress(FileExistsError):  # what is there is checked when it is opened
                 os.mkdir(name, dir_fd=folders[-1])
             folders.append(_open(Path(name), folders[-1]))

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from autograder.course import load_course
+from autograder.course import load_course, outbound
 from autograder.service.permissions import ASSISTANTS, INSTRUCTORS, STUDENTS
-from hub_config.exchange import published
 from hub_config.site import HANDIN, Site
 
 HAND_IN = f"access:services!service={HANDIN}"
@@ -22,13 +21,21 @@ IDLE_SECONDS = 3600
 """A server without activity for this long is stopped."""
 MEMORY = "4G"
 """Memory of one user's server with its kernels."""
+TEMPLATES = Path(__file__).parent / "templates"
+"""Pages that stand in place of JupyterHub's own."""
 
 
 def configure(c: Any, site: Site, idle_seconds: int = IDLE_SECONDS) -> None:
     """Declare people, services and servers of `site` in the Hub's configuration `c`."""
     declare_people(c, site.instructors, site.assistants, site.students)
+    use_templates(c)
     _services(c, site, idle_seconds)
     _servers(c, site)
+
+
+def use_templates(c: Any) -> None:
+    """What people read when a service or a server does not answer."""
+    c.JupyterHub.template_paths = [str(TEMPLATES)]
 
 
 def declare_people(c: Any, instructors: list[str], assistants: list[str], students: list[str]) -> None:
@@ -155,7 +162,7 @@ def handin_environment(site: Site) -> dict[str, str]:
     return {
         "PATH": f"{site.students_environment}/bin:/usr/bin:/bin",
         "HANDIN_FOLDER": site.handin,
-        "HANDIN_PUBLISHED": str(published(Path(site.exchange))),
+        "HANDIN_PUBLISHED": str(outbound(Path(site.exchange))),
         "HANDIN_COLLECTOR": SERVICE,
         "HANDIN_TIME_ZONE": load_course().time_zone.key,
         "LANG": "C.UTF-8",

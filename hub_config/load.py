@@ -138,7 +138,7 @@ def measure_load(students: int, say: Callable[[str], None]) -> Load:
     with state_folder() as state:
         say(f"starting a Hub with {students} students")
         with RunningHub(state, "--students", str(students), prefix=prefix) as hub:
-            collector = _collector(hub)
+            collector = collector_of(hub)
             names = [f"student{number + 1}" for number in range(students)]
 
             def give_feedback(name: str) -> None:
@@ -152,7 +152,7 @@ def measure_load(students: int, say: Callable[[str], None]) -> Load:
                     minute(hub, name, watch, give_feedback)
 
             say("the minute before the deadline")
-            service = _service(hub)
+            service = hub.process_of("handin.service")
             before = _cpu(service)
             started = time.monotonic()
             with ThreadPoolExecutor(students) as pool:
@@ -178,7 +178,8 @@ def measure_load(students: int, say: Callable[[str], None]) -> Load:
     )
 
 
-def _collector(hub: RunningHub) -> Client:
+def collector_of(hub: RunningHub) -> Client:
+    """The hand-in service, asked as the course."""
     known = json.loads((hub.instance / "handin.json").read_text("utf-8"))
     return Client(known["url"], known["token"])
 
@@ -186,13 +187,6 @@ def _collector(hub: RunningHub) -> Client:
 def _receipts(hub: RunningHub, name: str) -> list[dict[str, Any]]:
     folder = hub.home(name) / ".handin-receipts"
     return [json.loads(file.read_text("utf-8")) for file in sorted(folder.glob("*.json"))]
-
-
-def _service(hub: RunningHub) -> psutil.Process:
-    for process in psutil.Process(hub.process.pid).children(recursive=True):
-        if "handin.service" in " ".join(process.cmdline()) and process.name() != "sh":
-            return process
-    raise HubError("the hand-in service is not running")
 
 
 def _cpu(process: psutil.Process) -> float:

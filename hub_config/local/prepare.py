@@ -8,11 +8,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from autograder.course import outbound
 from autograder.grade.intake import read_regular
 from hub_config.as_course import WRITE_SETTINGS, as_course
 from hub_config.course_copy import copy_checkout, give_to
 from hub_config.errors import HubError
-from hub_config.exchange import published
 from hub_config.site import Site
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -97,7 +97,7 @@ def publish(site: Site, labs: list[str]) -> None:
     course = [f"{site.staff_environment}/bin/python", "-m", "autograder"]
     checkout = Path(site.checkout)
     for lab in labs:
-        if (published(Path(site.exchange)) / lab).is_dir():
+        if (outbound(Path(site.exchange)) / lab).is_dir():
             continue
         if not (Path(site.instance) / "bundle" / f"{lab}.json").is_file():
             as_course(site.course_account, checkout, [*course, "build", lab, "--no-execute"])

@@ -19,6 +19,8 @@ DAY = 24 * 3600
 LOGIN_DAYS = 1
 """How long a login and the tokens in a browser's cookies hold."""
 PASSWORD_LENGTH = 12
+ROUTES_SECONDS = 15
+"""How long a proxy that was started again may be without the routes to servers and services."""
 FAILED_LOGINS = 10
 LOCKED_SECONDS = 600
 
@@ -66,6 +68,8 @@ def _addresses(c: Any, settings: Settings) -> None:
     c.ConfigurableHTTPProxy.api_url = f"http://{LOOPBACK}:{ports.proxy_api}"
     # with subdomains a service has a name of its own
     c.JupyterHub.default_url = first_page(f"https://{SERVICE}--service.{settings.domain}/services/{SERVICE}/")
+    # the Hub compares the proxy's routes with its own at this pace, and a new proxy has none; its default is 5 minutes
+    c.JupyterHub.last_activity_interval = ROUTES_SECONDS
     # a restarted Hub finds its servers again
     c.JupyterHub.cleanup_servers = False
     c.JupyterHub.log_level = "INFO"

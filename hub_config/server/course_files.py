@@ -7,7 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
-from hub_config.as_course import WRITE_SETTINGS, as_course
+from hub_config.as_course import OWNED, WRITE_SETTINGS, as_course
 from hub_config.server.configuration import ROOT
 from hub_config.server.settings import Settings
 
@@ -49,7 +49,8 @@ def write_instance_settings(settings: Settings, dry: bool = False) -> bool:
     text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items())
     file = course.instance / "instance.toml"
     found = file.read_text("utf-8").splitlines(keepends=True) if file.is_file() else []
-    current = "".join(line for line in found if not line.startswith("path = ")) == text
+    owned = tuple(f"{name} = " for name in OWNED)
+    current = "".join(line for line in found if line.startswith(owned)) == text
     if dry or current:
         return current
     as_course(course.account, course.checkout, ["/bin/sh", "-c", WRITE_SETTINGS, str(course.instance)], text)

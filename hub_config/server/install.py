@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from autograder.course import outbound
 from hub_config.course_copy import copy_checkout, give_to
 from hub_config.errors import HubError
-from hub_config.exchange import MODE, prepare_exchange, published
-from hub_config.proxy import proxy_command
+from hub_config.exchange import MODE, prepare_exchange
+from hub_config.proxy import has_pages, proxy_command
 from hub_config.server import render
 from hub_config.server.accounts import Accounts, make_course_account, make_person, run
 from hub_config.server.configuration import ROOT
@@ -140,7 +141,7 @@ def _copy(settings: Settings) -> None:
 
 
 def _exchange_is_ready(exchange: Path) -> bool:
-    return published(exchange).is_dir() and exchange.stat().st_mode & 0o7777 == MODE
+    return outbound(exchange).is_dir() and exchange.stat().st_mode & 0o7777 == MODE
 
 
 def _belongs_to(folder: Path, account: str) -> bool:
@@ -154,9 +155,8 @@ def _give_folder(folder: Path, account: str) -> None:
 
 def _proxy_is_there(folder: Path) -> bool:
     program = folder / "node_modules" / "configurable-http-proxy" / "bin" / "configurable-http-proxy"
-    return program.is_file() and same_text(
-        folder / "package-lock.json", (ROOT / "hub_config" / "proxy" / "package-lock.json").read_text("utf-8")
-    )
+    lock = (ROOT / "hub_config" / "proxy" / "package-lock.json").read_text("utf-8")
+    return program.is_file() and same_text(folder / "package-lock.json", lock) and has_pages(folder)
 
 
 def _install_proxy(folder: Path) -> None:

@@ -90,7 +90,9 @@ def test_one_cell_of_the_table(
     sent_to_log_in = answer.status_code == 302 and "/hub/" in answer.headers["Location"]
     if allowed:
         # `grade/none` exists for nobody, and a wrong body is told to those who may send one
-        fine = answer.status_code < 400 or (answer.status_code in (400, 404, 409, 500) and path.endswith("/none"))
+        fine = answer.status_code < 400 or (
+            answer.status_code in (400, 404, 409, 500) and path.endswith("/none")
+        )
         assert fine and not sent_to_log_in, (answer.status_code, answer.text[:300])
     else:
         assert answer.status_code in REFUSED or sent_to_log_in, (answer.status_code, answer.text[:300])

@@ -6,6 +6,7 @@ makes real accounts and units there.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -208,6 +209,17 @@ class Machine:
             process.wait(10)
         if unit == "course-hub.service":
             self._end_services()
+
+    def kill(self, unit: str) -> None:
+        """kill -9 of a unit's main process; then the rest of its control group, as systemd ends it."""
+        process = self.processes.pop(unit)
+        rest = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        for one in rest:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+        process.wait(10)
+        psutil.wait_procs(rest, timeout=10)
 
     def _end_services(self) -> None:
         """The Hub's services have sessions of their own; systemd would end them with the unit."""

@@ -44,6 +44,18 @@ def test_instance_settings_name_gradebook_and_exchange(deployment: Deployment) -
     assert not write_instance_settings(deployment.settings, dry=True)
     write_instance_settings(deployment.settings)
     assert write_instance_settings(deployment.settings, dry=True)
+    # what the class has set is not the deployment's to lose
+    instance = Instance(deployment.settings.course.instance)
+    for name, value in (("path", "practical"), ("starts", "2027-09-06"), ("calendar", "on")):
+        instance.set(name, value)
+    assert write_instance_settings(deployment.settings, dry=True)
+    instance.set("exchange", "/elsewhere")
+    assert not write_instance_settings(deployment.settings, dry=True)
+    write_instance_settings(deployment.settings)
+    assert instance.setting("exchange", "") == deployment.settings.course.exchange
+    assert [instance.setting(name, "") for name in ("path", "starts", "calendar")] == [
+        "practical", "2027-09-06", "on",
+    ]  # fmt: skip
     instance = Instance(deployment.settings.course.instance)
     assert instance.gradebook_url == deployment.settings.databases.gradebook
     assert str(instance.exchange) == deployment.settings.course.exchange

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import stat
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,43 +19,12 @@ pytest.importorskip("systemdspawner", reason="pip install -r requirements/server
 
 from hub_config.server.secret_files import MEANING
 from tests.hub.server import front, stand_ins
-from tests.hub.server.machine import HUB_TOML, PASSWORDS, Machine, can_be_made
+from tests.hub.server.machine import HUB_TOML, PASSWORDS, Machine
 from tests.hub.server.visitor import HUB, Visitor
-from tests.postgresql import ACCOUNT, Server, programs
 
 # two minutes of a whole machine; the parts of it are tested every day beside this file
 pytestmark = pytest.mark.nightly
 LAB = "Lab-3.1"
-
-
-@pytest.fixture(scope="module")
-def machine() -> Iterator[Machine]:
-    """An empty machine with PostgreSQL, on which root has no rights in the database."""
-    why_not = can_be_made()
-    if why_not:
-        pytest.skip(why_not)
-    bin_folder = programs()
-    if bin_folder is None:
-        pytest.skip("PostgreSQL's server is not installed: as root, apt-get install -y postgresql")
-    front.needs_nginx()
-    folder = Path(tempfile.mkdtemp(prefix="hub-"))
-    folder.chmod(0o755)
-    (folder / "pg").mkdir()
-    shutil.chown(folder / "pg", ACCOUNT, ACCOUNT)
-    server = Server(folder / "pg", bin_folder)
-    made: Machine | None = None
-    try:
-        server.create()
-        server.run("dropuser", "--host", str(server.folder), "root")  # `install` makes it, without rights
-        made = Machine(folder, server)
-        made.restart_database()
-        front.certificate(folder)
-        yield made
-    finally:
-        if made is not None:
-            made.end()
-        server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

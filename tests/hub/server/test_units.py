@@ -79,6 +79,15 @@ def test_proxy_does_not_end_with_the_hub(units: Path) -> None:
     assert not re.search(r"^(Requires|BindsTo|PartOf)=", hub, re.MULTILINE)
 
 
+def test_what_is_killed_is_started_again_and_leaves_no_orphan(units: Path) -> None:
+    """A killed Hub takes its services with it: an orphan would hold the port and the folder of hand-ins."""
+    hub, proxy = ((units / f"course-{name}.service").read_text("utf-8") for name in ("hub", "proxy"))
+    assert re.search(r"^Restart=on-failure$", hub, re.MULTILINE)  # which an end by a signal is
+    assert re.search(r"^Restart=always$", proxy, re.MULTILINE)
+    # both end the whole control group; mixed, which is for the queue's sake, at once when the Hub is gone
+    assert re.search(r"^KillMode=mixed$", hub, re.MULTILINE) and "KillMode=" not in proxy
+
+
 def test_proxy_starts_with_its_token_out_of_sight(
     deployment: Deployment, units: Path, tmp_path: Path
 ) -> None:
@@ -106,3 +115,4 @@ def test_proxy_starts_with_its_token_out_of_sight(
     ports = deployment.settings.ports
     assert f"--ip 127.0.0.1 --port {ports.proxy} --api-ip 127.0.0.1 --api-port {ports.proxy_api}" in arguments
     assert "--host-routing" in arguments
+    assert f"--error-path {deployment.folder}/proxy/pages" in arguments
