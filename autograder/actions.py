@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from autograder.chain import Chain
 from autograder.course import Instance
@@ -46,7 +47,12 @@ def note(instance: Instance, what: str, *, who: str = "", lab: str = "", student
 
 def journal(instance: Instance) -> Chain:
     """The journal of an instance."""
-    return Chain(instance.root / "actions.jsonl")
+    return beside(instance.receipts)
+
+
+def beside(receipts: Path) -> Chain:
+    """The journal that lies beside a file of receipts."""
+    return Chain(receipts.with_name("actions.jsonl"))
 
 
 def read_actions(instance: Instance) -> Iterator[Action]:

@@ -20,6 +20,7 @@ from autograder.course import COURSE_ID, Instance
 from autograder.database import parse, sqlite_file
 from autograder.dump import SIDE_FILES, dump
 from autograder.errors import BackupError
+from autograder.files import to_disk
 from autograder.gradebook import count_submissions, gradebook_exists, one_writer
 from autograder.manifest import Manifest, write
 
@@ -76,7 +77,7 @@ def back_up(
             _pack_folders(instance, handin, folder, manifest, say)
             write(manifest, folder)
             for file in [*folder.iterdir(), folder]:
-                _to_disk(file)
+                to_disk(file)
     except OSError as error:
         raise BackupError(f"the backup could not be written below {target}: {error}") from error
     return target / manifest.created
@@ -141,7 +142,7 @@ def _complete_or_nothing(target: Path) -> Iterator[Path]:
     try:
         yield folder
         folder.rename(target / name)
-        _to_disk(target)
+        to_disk(target)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -162,12 +163,3 @@ def remove_leftovers(target: Path, say: Say) -> None:
             shutil.rmtree(folder)
         finally:
             os.close(held)
-
-
-def _to_disk(path: Path) -> None:
-    """Wait until a file or folder has reached the disk: a backup is for the day the machine fails."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

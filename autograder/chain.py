@@ -13,9 +13,10 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from autograder.errors import ReceiptError
+from autograder.files import give_to_owner, to_disk
 
 FIRST = "0" * 64
 """What the first line names as the one before it."""
@@ -37,10 +38,12 @@ class Chain:
         self.file.touch(mode=0o600)
         # more than one process appends
         with self.file.open("rb") as held:
+            if created:
+                give_to_owner(held.fileno(), self.file.parent)
             fcntl.flock(held, fcntl.LOCK_EX)
             line = self._append(content)
         if created:
-            _sync_folder(self.file.parent)
+            to_disk(self.file.parent)
         return line
 
     def _append(self, content: Line) -> Line:
@@ -54,6 +57,14 @@ class Chain:
             writing.flush()
             os.fsync(writing.fileno())
         return line
+
+    def head(self) -> str:
+        """The hash of the last whole line; FIRST where there is none. Raises ReceiptError."""
+        if not self.file.exists():
+            return FIRST
+        with self.file.open("rb") as file:
+            last, _ = _tail(file)
+        return str(self._known(last)["hash"]) if last else FIRST
 
     def read(self) -> Iterator[Line]:
         """Every line in order. Raises ReceiptError at the first that does not fit the chain."""
@@ -84,25 +95,15 @@ class Chain:
                 yield content
 
     def _last_whole_line(self) -> Line | None:
-        if not self.file.exists():
-            return None
+        """The last line; one that was cut short is removed."""
         with self.file.open("rb+") as file:
-            size = file.seek(0, os.SEEK_END)
-            end = size
-            tail = b""
-            while end > 0 and tail.count(b"\n") < 2:
-                start = max(0, end - (1 << 16))
-                file.seek(start)
-                tail = file.read(end - start) + tail
-                end = start
-            whole = tail.rfind(b"\n") + 1
-            if whole < len(tail):
-                file.truncate(size - len(tail) + whole)
-        lines = tail[:whole].splitlines()
-        if not lines:
-            return None
+            last, end = _tail(file)
+            file.truncate(end)
+        return self._known(last) if last else None
+
+    def _known(self, text: bytes) -> Line:
         try:
-            last = json.loads(lines[-1])
+            last = json.loads(text)
             return {"number": last["number"], "hash": last["hash"]}
         except (ValueError, KeyError, TypeError) as error:
             raise ReceiptError(
@@ -110,15 +111,20 @@ class Chain:
             ) from error
 
 
+def _tail(file: BinaryIO) -> tuple[bytes, int]:
+    """The last whole line of a file, empty where there is none, and the offset at which it ends."""
+    size = start = file.seek(0, os.SEEK_END)
+    tail = b""
+    while start > 0 and tail.count(b"\n") < 2:
+        end, start = start, max(0, start - (1 << 16))
+        file.seek(start)
+        tail = file.read(end - start) + tail
+    whole = tail.rfind(b"\n") + 1
+    lines = tail[:whole].splitlines()
+    return (lines[-1] if lines else b""), size - len(tail) + whole
+
+
 def digest(line: Line) -> str:
     """The hash of a line, over everything in it but the hash itself."""
     content = {name: value for name, value in line.items() if name != "hash"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -69,13 +69,18 @@ def in_section(instance: Instance, students: Iterable[str], section: str) -> set
     }
 
 
+def is_section(name: str) -> bool:
+    """Whether a section can be called so; an empty name stands for none."""
+    return len(name) <= LONGEST_SECTION and name.isprintable()
+
+
 def assign_sections(instance: Instance, sections: dict[str, str], who: str = "") -> int:
     """Put each student into a section, an empty one takes them out of theirs; return how many that changed.
 
     Raises ConfigurationError when a student is not in the gradebook, or a section's name is no line of text.
     """
     for section in sections.values():
-        if len(section) > LONGEST_SECTION or not section.isprintable():
+        if not is_section(section):
             raise ConfigurationError(f"a section's name is one line, at most {LONGEST_SECTION} characters")
     return _change(instance, sections, "section", "is in the section {0}", "is in no section", who)
 

@@ -8,6 +8,7 @@
     ├── EngineError             the workers or their scheduler cannot be reached, or were lost
     ├── ReceiptError            the chain of receipts is broken; says where
     ├── GradebookError          the gradebook is locked, read-only or does not know the lab
+    ├── BusyError               another command holds a lock for too long
     ├── BackupError             a backup cannot be made, or cannot be trusted
     ├── RefusedError            a capstone hand-in is refused; says which file, which tensor and why
     └── QualityError            a proof did not hold: leak, surviving mutant, reference below 100
@@ -56,6 +57,10 @@ class ReceiptError(CourseError):
 
 class GradebookError(CourseError):
     """The gradebook is locked, read-only, missing, or does not know the lab."""
+
+
+class BusyError(CourseError, TimeoutError):
+    """Another command holds a lock for longer than this one waits."""
 
 
 class BackupError(CourseError):

@@ -1,4 +1,7 @@
-"""Files that a kill or a power cut leaves whole, and locks that end with the process that holds them."""
+"""Files that a kill or a power cut leaves whole, and locks that end with the process that holds them.
+
+What root writes into the course's folder stays the course's: a file that only root can read would stop the service.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,21 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from autograder.errors import BusyError
+
 
 def write_whole(file: Path, text: str) -> None:
-    """Write a text file in one step, and to the disk; its folder is made if it is missing."""
+    """Write a text file in one step, and to the disk; its folder is made if it is missing.
+
+    A file that was there keeps its mode; a new one is its owner's alone.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=".writing-")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as writing:
+            if file.is_file():
+                os.fchmod(descriptor, file.stat().st_mode & 0o777)
+            give_to_owner(descriptor, file)
             writing.write(text)
             writing.flush()
             os.fsync(writing.fileno())
@@ -26,22 +37,43 @@ def write_whole(file: Path, text: str) -> None:
         raise
 
 
+def give_to_owner(descriptor: int, file: Path) -> None:
+    """As root, give an open file to whom `file` belongs, or its folder where it is new."""
+    if os.geteuid() == 0:
+        owner = (file if file.exists() else file.parent).stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+
+def to_disk(path: Path) -> None:
+    """Wait until a file or folder has reached the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextlib.contextmanager
 def locked(file: Path, patience: float) -> Iterator[None]:
     """Hold a lock file against every other process, which waits its turn up to `patience` seconds.
 
-    A lock of the operating system: a killed holder leaves nothing behind. Raises TimeoutError when the patience ends.
+    A lock of the operating system: a killed holder leaves nothing behind. Raises BusyError when the patience ends.
     """
     end = time.monotonic() + patience
+    new = not file.exists()
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
+        if new:
+            give_to_owner(descriptor, file.parent)
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError as error:
                 if time.monotonic() > end:
-                    raise TimeoutError(f"{file} is locked by another `course` command") from error
+                    raise BusyError(
+                        f"{file} is locked by another `course` command: wait until that has ended, then try again"
+                    ) from error
                 time.sleep(0.1)
         yield
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,18 +34,45 @@ def call_nbgrader(
     return f"{result.get('error') or ''}\n{result.get('log') or ''}".strip() or "no message"
 
 
+class _Quiet:
+    """Warnings and a logger's level belong to the process: of several threads the first sets, the last resets them."""
+
+    def __init__(self) -> None:
+        self.lock, self.inside = threading.Lock(), 0
+        self.filters, self.level = warnings.catch_warnings(), logging.NOTSET
+
+    def enter(self) -> None:
+        with self.lock:
+            self.inside += 1
+            if self.inside > 1:
+                return
+            self.filters = warnings.catch_warnings()
+            self.filters.__enter__()
+            warnings.simplefilter("ignore", SAWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            logger = logging.getLogger("traitlets")
+            self.level = logger.level
+            logger.setLevel(logging.CRITICAL + 1)  # failures come back in the result
+
+    def leave(self) -> None:
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                logging.getLogger("traitlets").setLevel(self.level)
+                self.filters.__exit__(None, None, None)
+
+
+_quiet = _Quiet()
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Hold back warnings that nbgrader 0.9.6 causes in its own use of SQLAlchemy and traitlets."""
-    level = logging.getLogger("traitlets").level
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SAWarning)
-        warnings.simplefilter("ignore", DeprecationWarning)
-        logging.getLogger("traitlets").setLevel(logging.CRITICAL + 1)  # failures come back in the result
-        try:
-            yield
-        finally:
-            logging.getLogger("traitlets").setLevel(level)
+    _quiet.enter()
+    try:
+        yield
+    finally:
+        _quiet.leave()
 
 
 @contextmanager

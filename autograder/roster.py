@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from autograder.course import Instance
+from autograder.enrolment import is_section
 from autograder.errors import ConfigurationError
 from autograder.grade.collect import STUDENT
 from autograder.gradebook import one_writer, open_gradebook
@@ -78,7 +79,10 @@ def read_people(text: str, kind: str, match: str = "", section: str = "") -> lis
         )
     if section and section not in header:
         raise ConfigurationError(f"the roster has no column {section!r}; it has: {', '.join(header)}")
-    return list(_people(reader, header, {**columns, "section": (section,)} if section else columns, ids))
+    people = list(_people(reader, header, {**columns, "section": (section,)} if section else columns, ids))
+    if not people:
+        raise ConfigurationError("the roster names no student: export it again, or name the right column")
+    return people
 
 
 def _people(
@@ -103,6 +107,10 @@ def _people(
             part: (row.get(_column(header, columns.get(part, ())) or "") or "").strip()
             for part in ("last", "first", "email", "whole", "section")
         }
+        if not is_section(values["section"]):
+            raise ConfigurationError(
+                f"the roster, line {reader.line_num}: the section of {name} is no line of text, or too long"
+            )
         if values["whole"]:  # "Lovelace, Ada"
             values["last"], _, values["first"] = (part.strip() for part in values["whole"].partition(","))
         yield Person(name, values["last"], values["first"], values["email"], values["section"])

@@ -7,7 +7,7 @@ change; comparisons are between instants.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 
 from autograder.course import Course, Instance, Lab
 from autograder.errors import ConfigurationError
@@ -16,6 +16,8 @@ WEEK_ENDS = time(23, 59)
 """Local time on Sunday at which the labs of a week are due."""
 SETTING = "path"
 """The setting of instance.toml that names the path a class follows."""
+STARTS = "starts"
+"""The setting of instance.toml that says when week 1 begins for a class, where that is not what course.toml says."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,27 @@ def moment_of(text: str, course: Course) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=course.time_zone)
 
 
+def dated(course: Course, instance: Instance) -> Course:
+    """The course with the dates of the class: where its instance.toml says when week 1 begins, all are moved as far.
+
+    Deadlines are local times, so they keep their day of the week and their hour. Raises ConfigurationError.
+    """
+    text = instance.setting(STARTS, "")
+    if not text:
+        return course
+    try:
+        starts = date.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{instance.settings_file}: {STARTS} = {text!r} is no date") from error
+    weeks = starts - week_begins(course, 1).date()
+    labs = tuple(replace(lab, due=lab.due + weeks) for lab in course.labs)
+    return replace(course, starts=starts, labs=labs)
+
+
 def followed(course: Course, instance: Instance) -> Course:
-    """The course as the class of an instance takes it: on the path its instance.toml names, or whole."""
+    """The course as the class of an instance takes it: with its dates, on the path that it follows, or whole."""
     name = instance.setting(SETTING, "")
+    course = dated(course, instance)
     return on_path(course, name) if name else course
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from labkit.update import ERRATA
@@ -74,6 +76,33 @@ def publish_folder(instance: Instance, lab_id: str, content: Content, errata: st
             f"{lab_id} could not be published in {destination(instance, lab_id)}: {(reasons or [failure])[-1]}. "
             "Nobody sees half of it; put that right and run the same command again"
         )
+
+
+@contextlib.contextmanager
+def withdrawn(instance: Instance, labs: Iterable[str]) -> Iterator[None]:
+    """Take labs from where students fetch them, and bring them back when the block fails.
+
+    What a killed process left out of sight stays out of sight. Call it with the lock of `released.releasing` held.
+    """
+    places = [destination(instance, lab) for lab in labs]
+    try:
+        for place in places:
+            if place.is_dir():
+                shutil.rmtree(_beside(place, "withdrawn"), ignore_errors=True)
+                place.rename(_beside(place, "withdrawn"))
+        yield
+    except BaseException:
+        for place in places:
+            if _beside(place, "withdrawn").is_dir() and not place.exists():
+                _beside(place, "withdrawn").rename(place)
+        raise
+
+
+def remove_withdrawn(instance: Instance, labs: Iterable[str]) -> None:
+    """Remove withdrawn labs for good, with what their last erratum left beside them."""
+    for lab in labs:
+        for what in ("withdrawn", "old", "new"):
+            shutil.rmtree(_beside(destination(instance, lab), what), ignore_errors=True)
 
 
 def put_right(instance: Instance) -> None:

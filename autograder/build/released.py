@@ -12,7 +12,7 @@ from pathlib import Path
 from autograder.build.changes import Content
 from autograder.build.outbound import published
 from autograder.course import Instance
-from autograder.errors import ConfigurationError, CourseError
+from autograder.errors import BusyError, ConfigurationError, CourseError
 from autograder.files import locked
 
 
@@ -83,7 +83,7 @@ def releasing(instance: Instance) -> Iterator[None]:
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(locked(instance.root / "release.lock", 0))
-        except TimeoutError as error:
+        except BusyError as error:
             raise CourseError(
                 f"another release of {instance.root} is running and nothing was changed by this one: "
                 "run it again when the other has ended"

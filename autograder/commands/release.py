@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Column, Table
 
+from autograder.actions import note
 from autograder.build.publish import (
     Plan,
     labs_of_week,
@@ -25,7 +26,7 @@ from autograder.commands.screen import console
 from autograder.course import Course, Instance, Lab, load_course
 from autograder.errors import IntakeError
 from autograder.extensions import tell_deadlines
-from autograder.schedule import follow, followed, moment_of, on_path, opened
+from autograder.schedule import dated, follow, followed, moment_of, on_path, opened
 
 
 @click.command()
@@ -60,7 +61,7 @@ def release(
     """Let students fetch LABS, or those of one week, or those that are open by now, as they were built."""
     target = chosen_instance(root)
     whole = load_course()
-    course = on_path(whole, path) if path else followed(whole, target)
+    course = on_path(dated(whole, target), path) if path else followed(whole, target)
     chosen = _chosen(course, labs, week, as_of)
     if path and not dry_run:
         follow(target, path)
@@ -73,7 +74,15 @@ def release(
         if as_of is None:
             require_erratum(plans, erratum)
         if not dry_run:
-            release_labs(plans if as_of is None else only_new(plans), course, target, erratum)
+            chosen_plans = plans if as_of is None else only_new(plans)
+            release_labs(chosen_plans, course, target, erratum)
+            for plan in chosen_plans:
+                if plan.state != "unchanged":
+                    note(
+                        target,
+                        "published a lab" if plan.state == "new" else "published an erratum",
+                        lab=plan.lab.id,
+                    )
             _tell_deadlines(target, course)
     if as_of is not None:
         for plan in plans:

@@ -10,6 +10,7 @@ from handin.errors import HandInError
 from rich.markup import escape
 from rich.table import Column, Table
 
+from autograder.actions import note
 from autograder.commands.grade import INSTANCE, chosen_instance
 from autograder.commands.screen import console
 from autograder.course import load_course
@@ -53,4 +54,5 @@ def answer(context: click.Context, number: int, text: str) -> None:
         service(context.obj).answer(number, text)
     except HandInError as error:
         raise told(error, f"request {number} was not answered") from error
+    note(context.obj, f"answered request {number}")
     console.print(f"request {number} is answered")

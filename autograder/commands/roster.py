@@ -18,6 +18,8 @@ from autograder.roster import COLUMNS, import_people, read_people
 
 HUB_NAME = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 """As the Hub's settings want it."""
+MANY = 0.25
+"""Share of a class above which somebody is asked before it leaves."""
 
 
 @click.group()
@@ -45,6 +47,7 @@ def roster() -> None:
 @click.option("--section", default="", metavar="COLUMN", help="The column with each student's section.")
 @click.option("--leave", is_flag=True, help="Note that whoever is not on the roster has left the class.")
 @click.option("--dry-run", is_flag=True, help="Show what would change and change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask when many would leave.")
 @INSTANCE
 def import_roster(
     file: Path,
@@ -54,6 +57,7 @@ def import_roster(
     leave: bool,
     hub: Path | None,
     dry_run: bool,
+    yes: bool,
     root: Path | None,
 ) -> None:
     """Take the students of FILE, an export of the LMS, into the gradebook. Nobody is removed.
@@ -68,31 +72,33 @@ def import_roster(
             f"{', '.join(odd[:5])} cannot be accounts of the Hub's machine: a name has small letters, digits, _ and -, "
             "and begins with a letter. Name another column: --match COLUMN"
         )
-    changes = import_people(target, people, dry_run=dry_run)
+    planned = import_people(target, people, dry_run=True)
+    left = those_who_left(target)
+    gone = [name for name in planned.only_here if name not in left] if leave else []
+    back = [person.id for person in people if person.id in left] if leave else []
+    if len(gone) > MANY * (len(gone) + len(people)) and not dry_run and not yes:
+        click.confirm(f"{len(gone)} would leave the class: {', '.join(gone)}. Is that meant", abort=True)
+    changes = planned if dry_run else import_people(target, people)
+    would = "would have " if dry_run else "have "
     for what, names in (
         ("would be added" if dry_run else "added", changes.added),
         ("would be corrected" if dry_run else "corrected", changes.changed),
         ("in the gradebook and not on the roster; left as they are", [] if leave else changes.only_here),
+        (f"{would}left the class", gone),
+        (f"{would}come back", back),
     ):
         if names:
             console.print(f"{len(names)} {what}: {', '.join(names)}", markup=False)
     if not changes.added and not changes.changed:
         console.print(f"the gradebook has all {len(people)} students of the roster already")
-    sections = {person.id: person.section for person in people if person.section}
     if not dry_run:
-        moved = assign_sections(target, sections)
-        gone = [name for name in changes.only_here if leave and leave_class(target, name, load_course().today())]
-        left = those_who_left(target)
-        back = [person.id for person in people if person.id in left and come_back(target, person.id)]
-        for what, names in (("left the class", gone), ("came back", back)):
-            if names:
-                console.print(f"{len(names)} {what}: {', '.join(names)}", markup=False)
+        for name in gone:
+            leave_class(target, name, load_course().today())
+        for name in back:
+            come_back(target, name)
+        moved = assign_sections(target, {person.id: person.section for person in people if person.section})
         if moved:
             console.print(f"{moved} students are in another section than before")
-    elif leave:
-        console.print(
-            f"{len(changes.only_here)} would leave the class: {', '.join(changes.only_here)}", markup=False
-        )
     if hub is not None and not dry_run:
         hub.write_text("name,role\n" + "".join(f"{person.id},student\n" for person in people), "utf-8")
         console.print(f"{hub}: {len(people)} students for the Hub", markup=False)

@@ -42,10 +42,13 @@ def similar(lab: str, at_least: float, page: Path | None, as_json: bool, root: P
     lab_id = known_lab(target, lab)
     with progress() as bar:
         task = bar.add_task(f"comparing {lab_id}", total=None)
-        pairs = similar_hand_ins(
+        found = similar_hand_ins(
             target, lab_id, at_least, lambda done, of: bar.update(task, completed=done, total=of)
         )
-    keep(target, lab_id, at_least, pairs)
+    keep(target, lab_id, found)
+    pairs = found.pairs
+    for who in found.too_long:
+        console.print(f"not compared, it has more code than anybody writes: {who}", markup=False)
     if page is not None:
         page.write_text(side_by_side(target, lab_id, pairs), "utf-8")
         console.print(f"{len(pairs)} pairs side by side: {page}", markup=False)

@@ -46,6 +46,12 @@ def audit(instance: Instance, known_head: str = "") -> Audit:
             f"{instance.receipts}: no receipt has the hash {known_head}, nor has a line of the staff's journal: "
             "receipts were removed, or lines of the journal"
         )
+    known = {FIRST, *(line["hash"] for line in actions)}
+    lost = [line["number"] for line in chain if line.get("actions", FIRST) not in known]
+    if lost:
+        problems.append(
+            f"{journal(instance).file}: it lacks lines that stood there when receipt {lost[0]} was written"
+        )
     latest = {(item["lab"], item["student"], item["notebook"]): item for item in chain}
     problems += _verdicts(instance, latest)
     if gradebook_exists(instance):

@@ -6,7 +6,7 @@ the environment), under which limits, and what came out: each check's value agai
 
 from __future__ import annotations
 
-from autograder.actions import operator
+from autograder.actions import beside, operator
 from autograder.chain import Chain, Line
 
 Receipt = Line
@@ -19,8 +19,11 @@ class Receipts(Chain):
     """
 
     def append(self, content: Receipt) -> Receipt:
-        """Chain a receipt to the last, with `by`: who had it graded."""
-        return super().append({"by": operator(), **content})
+        """Chain a receipt to the last, with `by`, who had it graded, and `actions`, where the staff's journal stood.
+
+        So whoever shortens that journal has to change receipts too.
+        """
+        return super().append({"by": operator(), "actions": beside(self.file).head(), **content})
 
     def latest(self) -> dict[tuple[str, str, str], Receipt]:
         """The last receipt of each (lab, student, notebook). Raises ReceiptError."""

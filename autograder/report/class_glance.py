@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import fmean
@@ -50,6 +49,7 @@ class Glance:
     section: str
     sections: list[str]
     labs: list[LabGlance]
+    has_handin: bool
     waiting: int | None
     audit: Audit
     moment: datetime
@@ -60,25 +60,30 @@ def glance(instance: Instance, course: Course, section: str = "") -> Glance:
 
     Raises GradebookError when there is a gradebook that cannot be read, ConfigurationError for an unknown section.
     """
+    # whoever has handed in belongs to the class, before the gradebook knows them
+    collected = {
+        lab.id: {folder.parent.name for folder in instance.submitted.glob(f"*/{lab.id}")}
+        for lab in course.labs
+    }
+    everybody = set().union(*collected.values())
     known: dict[str, list[dict[str, object]]] = {}
-    everybody: set[str] = set()
     results = {}
     if gradebook_exists(instance):
         with open_gradebook(instance) as gradebook, quiet():
-            everybody = {student.id for student in gradebook.students}
-            members = in_section(instance, everybody, section)
+            everybody |= {student.id for student in gradebook.students}
             for assignment in gradebook.assignments:
-                rows = gradebook.submission_dicts(assignment.name)
-                known[assignment.name] = [row for row in rows if row["student"] in members]
+                known[assignment.name] = gradebook.submission_dicts(assignment.name)
         results = final_results(instance, course)
-    else:
-        members = in_section(instance, everybody, section)
+    members = in_section(instance, everybody, section)
     late = [one.lab for student in members for one in results.get(student, []) if one.days_late]
     extensions = read_extensions(instance)
     labs = [
         _lab(
-            lab, course, instance, known.get(lab.id), members,
-            late.count(lab.id), len(members & extensions.get(lab.id, {}).keys()),
+            lab, course, instance,
+            [row for row in known.get(lab.id, []) if row["student"] in members],
+            len(collected[lab.id] & members),
+            late.count(lab.id),
+            len(members & extensions.get(lab.id, {}).keys()),
         )
         for lab in course.labs
     ]  # fmt: skip
@@ -89,6 +94,7 @@ def glance(instance: Instance, course: Course, section: str = "") -> Glance:
         section,
         sorted({about.section for about in enrolment.values()} - {""}),
         labs,
+        has_service(instance),
         _waiting(instance),
         audit(instance),
         datetime.now(UTC).astimezone(course.time_zone),
@@ -99,12 +105,11 @@ def _lab(
     lab: Lab,
     course: Course,
     instance: Instance,
-    graded: list[dict[str, object]] | None,
-    members: Collection[str],
+    rows: list[dict[str, object]],
+    collected: int,
     late: int,
     extended: int,
 ) -> LabGlance:
-    rows = graded or []
     scores = [_number(row["score"]) for row in rows]
     maximum = max((_number(row["max_score"]) for row in rows), default=0.0)
     spread = [0] * BINS
@@ -117,7 +122,7 @@ def _lab(
         course.due(lab),
         extended,
         instance.bundle(lab.id).is_file(),
-        sum((instance.submitted / student / lab.id).is_dir() for student in members),
+        collected,
         len(rows),
         sum(bool(row["needs_manual_grade"]) for row in rows),
         late,

@@ -25,9 +25,18 @@ class Row:
     same: bool
 
 
-def rows(left: str, right: str) -> list[Row]:
+@dataclass(frozen=True)
+class Sides:
+    """Two texts beside each other; `cut` when one of them goes on after `LINES` lines."""
+
+    rows: list[Row]
+    cut: bool
+
+
+def sides(left: str, right: str) -> Sides:
     """The lines of two texts beside each other, at most `LINES` of each."""
-    return list(_rows(left.splitlines()[:LINES], right.splitlines()[:LINES]))
+    one, two = left.splitlines(), right.splitlines()
+    return Sides(list(_rows(one[:LINES], two[:LINES])), max(len(one), len(two)) > LINES)
 
 
 def _rows(left: list[str], right: list[str]) -> Iterator[Row]:
@@ -37,9 +46,9 @@ def _rows(left: list[str], right: list[str]) -> Iterator[Row]:
             yield Row(one, two, kind == "equal")
 
 
-def pair_rows(instance: Instance, lab_id: str, notebook: str, first: str, second: str) -> list[Row]:
+def pair_rows(instance: Instance, lab_id: str, notebook: str, first: str, second: str) -> Sides:
     """The own code of two students, side by side. Raises OSError when one has no such notebook here."""
-    return rows(own_code(instance, lab_id, notebook, first), own_code(instance, lab_id, notebook, second))
+    return sides(own_code(instance, lab_id, notebook, first), own_code(instance, lab_id, notebook, second))
 
 
 def page(instance: Instance, lab_id: str, pairs: list[Pair]) -> str:

@@ -28,6 +28,8 @@ GUARANTEED_TOKENS = 30
 """Matches at least this long are found."""
 FEWEST_TOKENS = 60
 """A student's own code below this is too short to say anything."""
+MOST_CHARACTERS = 200_000
+"""More code of their own nobody writes in a lab; taking it in would hold the queue for minutes."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,23 @@ class Pair:
     tokens: int
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """One comparison of a lab: when it was made (UTC, ISO 8601), the share from which a pair is listed, the pairs,
+    and whose notebooks have too much code to be compared."""
+
+    when: str
+    at_least: float
+    pairs: list[Pair]
+    too_long: list[str]
+
+
 def similar_hand_ins(
     instance: Instance,
     lab_id: str,
     at_least: float,
     watch: Callable[[int, int], None] = lambda done, of: None,
-) -> list[Pair]:
+) -> Comparison:
     """Pairs of students who share at least this part of the shorter one's code, the most alike first.
 
     `watch` is told how many notebooks are done, of how many. Raises ConfigurationError when the lab
@@ -60,40 +73,28 @@ def similar_hand_ins(
             f"nobody has handed in {lab_id} yet, or it was not collected: course collect {lab_id}"
         )
     pairs: list[Pair] = []
+    too_long: list[str] = []
     for done, release in enumerate(releases):
         watch(done, len(releases))
-        pairs += _pairs_of(release, instance.submitted, lab_id, at_least)
+        pairs += _pairs_of(release, instance.submitted, lab_id, at_least, too_long)
     watch(len(releases), len(releases))
-    return sorted(pairs, key=lambda pair: (-pair.share, pair.notebook, pair.first, pair.second))
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    ordered = sorted(pairs, key=lambda pair: (-pair.share, pair.notebook, pair.first, pair.second))
+    return Comparison(now, at_least, ordered, too_long)
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """The last comparison of a lab: when it was made, the share from which a pair is listed, the pairs."""
-
-    when: datetime
-    at_least: float
-    pairs: list[Pair]
-
-
-def keep(instance: Instance, lab_id: str, at_least: float, pairs: list[Pair]) -> None:
-    """Keep the pairs of a lab until it is compared again."""
-    kept = {
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "at_least": at_least,
-        "pairs": [asdict(pair) for pair in pairs],
-    }
-    write_whole(instance.similarity / f"{lab_id}.json", json.dumps(kept, indent=1))
+def keep(instance: Instance, lab_id: str, comparison: Comparison) -> None:
+    """Keep the comparison of a lab until the next."""
+    write_whole(instance.similarity / f"{lab_id}.json", json.dumps(asdict(comparison), indent=1))
 
 
 def last_comparison(instance: Instance, lab_id: str) -> Comparison | None:
-    """What `keep` kept; None when the lab was never compared."""
-    file = instance.similarity / f"{lab_id}.json"
-    if not file.is_file():
+    """What `keep` kept; None when the lab was never compared, or the file is damaged: it is made again by a click."""
+    try:
+        kept = json.loads((instance.similarity / f"{lab_id}.json").read_text("utf-8"))
+        return Comparison(**{**kept, "pairs": [Pair(**pair) for pair in kept["pairs"]]})
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
         return None
-    kept = json.loads(file.read_text("utf-8"))
-    pairs = [Pair(**pair) for pair in kept["pairs"]]
-    return Comparison(datetime.fromisoformat(kept["when"]), kept["at_least"], pairs)
 
 
 def own_code(instance: Instance, lab_id: str, notebook: str, student: str) -> str:
@@ -107,7 +108,9 @@ def _own(handed_in: Path, released: list[str]) -> str:
     return "\n\n".join(text for text in _code_cells(handed_in) if text.strip() not in given)
 
 
-def _pairs_of(release: Path, submitted: Path, lab_id: str, at_least: float) -> Iterator[Pair]:
+def _pairs_of(
+    release: Path, submitted: Path, lab_id: str, at_least: float, too_long: list[str]
+) -> Iterator[Pair]:
     released = _code_cells(release)
     hashes = _fingerprint("\n\n".join(released), np.array([]), window=1).hashes
     boilerplate = np.unique(np.array(list(hashes)))
@@ -116,6 +119,9 @@ def _pairs_of(release: Path, submitted: Path, lab_id: str, at_least: float) -> I
         try:
             code = _own(file, released)
         except NotANotebook:
+            continue
+        if len(code) > MOST_CHARACTERS:
+            too_long.append(f"{file.parent.parent.name}, {release.stem}")
             continue
         found = _fingerprint(code, boilerplate)
         if found.token_coverage >= FEWEST_TOKENS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from tornado import web
@@ -39,7 +38,9 @@ class StatisticsPage(StaffPage):
     @web.authenticated
     async def get(self, lab: str) -> None:
         """The page of `course statistics --html`, made now."""
-        self.write(await asyncio.to_thread(self._statistics, lab))
+        shown = await self.worked(self._statistics, lab)
+        if shown is not None:
+            self.write(shown)
 
     def _statistics(self, lab: str) -> str:
         instance = served()
@@ -55,11 +56,13 @@ class PeoplePage(StaffPage):
 
     def gather(self) -> dict[str, Any]:  # type: ignore[override]
         """Everybody of the gradebook."""
-        return {"members": members(served(), served_course()), "labs": len(served_course().labs)}
+        return {"members": members(served(), served_course())}
 
 
 class PersonForm(StaffPage):
     """`/formgrader/people/STUDENT`: the form of one line of that page."""
+
+    back = "people"
 
     def act(self, student: str) -> str:  # type: ignore[override]
         """Change the section, or note that the student left or came back."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from nbgrader.server_extensions.formgrader.formgrader import FormgradeExtension
 from tornado import web
 
 from autograder.actions import note
+from autograder.errors import CourseError
 from autograder.grade.collect import STUDENT
 from autograder.service.manual_grading import RecordedComment, RecordedGrade
 from autograder.service.permissions import Role, role_of
-from autograder.service.queue import JobQueue, QueueFull
+from autograder.service.queue import Job, JobQueue, QueueFull
 from autograder.service.safe_pages import GradingPageExporter, new_nonce, page_environment, policy
 from autograder.service.served import served
 
@@ -42,6 +44,13 @@ class Guarded:
         super().set_default_headers()  # type: ignore[misc]
         self.set_header("Content-Security-Policy", policy(new_nonce()))  # type: ignore[attr-defined]
         self.set_header("Referrer-Policy", "same-origin")  # type: ignore[attr-defined]
+
+    def on_finish(self) -> None:
+        """End what the request read: PostgreSQL would keep its locks on the gradebook as long as the session."""
+        super().on_finish()  # type: ignore[misc]
+        gradebook = self.settings.get("nbgrader_gradebook")  # type: ignore[attr-defined]
+        if gradebook is not None:
+            gradebook.db.rollback()
 
 
 class FrontPage(Guarded, BaseHandler):  # type: ignore[misc]
@@ -84,6 +93,22 @@ class UtilsScript(web.RequestHandler):
         self.write((STATIC / "course.js").read_text("utf-8"))
 
 
+def queue_job(handler: Any, title: str, command: Sequence[str], lab: str, student: str = "") -> Job:
+    """Queue a `course` command for whoever asks, and write that into the journal first.
+
+    `{0}` in title and command is the lab, `{1}` the student. Raises HTTPError 503 when the queue is full,
+    ReceiptError when the journal is damaged; then nothing was queued.
+    """
+    who = handler.current_user.username
+    name = title.format(lab, student)
+    note(served(), f"asked for: {name}", who=who, lab=lab, student=student)
+    queue: JobQueue = handler.settings["course_queue"]
+    try:
+        return queue.add(name, [part.format(lab, student) for part in command], who)
+    except QueueFull as error:
+        raise web.HTTPError(503, str(error)) from error
+
+
 class _Queued(Guarded, BaseApiHandler):  # type: ignore[misc]
     """A button of formgrader that starts long work: queue it and answer at once."""
 
@@ -97,20 +122,12 @@ class _Queued(Guarded, BaseApiHandler):  # type: ignore[misc]
         """Queue the command. The answer has the fields that formgrader's scripts read."""
         if any(STUDENT.fullmatch(name) is None for name in names):
             raise web.HTTPError(400, "this is no name of a lab or student")
-        queue: JobQueue = self.settings["course_queue"]
-        command = [part.format(*names) for part in self.command]
         try:
-            job = queue.add(self.title.format(*names), command, self.current_user.username)
-        except QueueFull as error:
-            raise web.HTTPError(503, str(error)) from error
-        note(
-            served(),
-            f"asked for: {job.title}",
-            who=self.current_user.username,
-            lab=names[0],
-            student=names[1] if len(names) > 1 else "",
-        )
-        before = queue.before(job)
+            job = queue_job(self, self.title, self.command, *names)
+        except CourseError as error:
+            self.write(json.dumps({"success": False, "error": str(error), "log": ""}))
+            return
+        before = self.settings["course_queue"].before(job)
         log = f"queued: {job.title}, {'starts now' if before == 0 else f'{before} before it'}"
         self.write(json.dumps({"success": True, "queued": job.number, "error": None, "log": log}))
 

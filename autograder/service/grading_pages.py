@@ -47,6 +47,8 @@ class RequestsPage(StaffPage):
 class AnswerForm(StaffPage):
     """`/formgrader/requests/NUMBER`: the answer to one of them."""
 
+    back = "requests"
+
     def act(self, number: str) -> str:  # type: ignore[override]
         """Send it to the hand-in service, which shows it to the student."""
         if not number.isdecimal():
@@ -54,12 +56,18 @@ class AnswerForm(StaffPage):
         text = self.field("answer")
         if not text:
             raise ConfigurationError("the answer is empty; the student would see nothing")
-        student = self.field("student")
         try:
+            asked = [one for one in service(served()).asked() if one["id"] == int(number)]
+            if asked and asked[0]["answered"] is not None:
+                raise ConfigurationError(
+                    f"request {number} is answered already, so your answer was not sent. Go back to read the other: "
+                    f"{asked[0]['answer']}"
+                )
             service(served()).answer(int(number), text)
         except HandInError as error:
             raise told(error, f"request {number} was not answered") from error
-        note(served(), f"answered request {number}", who=self.who, student=student)
+        (one,) = asked
+        note(served(), f"answered request {number}", who=self.who, student=one["student"], lab=one["lab"])
         return "requests"
 
 
@@ -86,6 +94,7 @@ class ChangesPage(StaffPage):
 class RegradeForm(QueueingPage):
     """`/formgrader/changes/LAB`: grade a lab again where something changed."""
 
+    back = "changes"
     title = "grade again what changed, {0}"
     command = ("regrade", "{0}")
 
@@ -104,6 +113,7 @@ class SimilarPage(StaffPage):
 class CompareForm(QueueingPage):
     """`/formgrader/similar/LAB`: compare the hand-ins of a lab."""
 
+    back = "similar"
     title = "compare hand-ins, {0}"
     command = ("similar", "{0}")
 
@@ -119,11 +129,11 @@ class PairPage(StaffPage):
         if lab not in known or notebook not in known[lab].notebooks:
             raise web.HTTPError(404)
         try:
-            rows = pair_rows(served(), lab, notebook, first, second)
+            pair = pair_rows(served(), lab, notebook, first, second)
         except (OSError, NotANotebook) as error:
             raise web.HTTPError(404, "one of the two has no such notebook any more") from error
         return {
-            "lab": lab, "notebook": notebook, "first": first, "second": second, "rows": rows, "most": LINES,
+            "lab": lab, "notebook": notebook, "first": first, "second": second, "pair": pair, "most": LINES,
         }  # fmt: skip
 
 

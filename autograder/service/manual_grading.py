@@ -9,6 +9,7 @@ from nbgrader.server_extensions.formgrader import apihandlers
 from tornado import web
 
 from autograder.actions import note
+from autograder.errors import CourseError
 from autograder.service.served import served
 
 BY_HAND = "by hand:"
@@ -58,10 +59,15 @@ class RecordedComment(apihandlers.CommentHandler):  # type: ignore[misc]
 
 def _note(handler: Any, cell: Any, text: str) -> None:
     submission = cell.notebook.assignment
-    note(
-        served(),
-        f"{BY_HAND} {text}",
-        who=handler.current_user.username,
-        lab=submission.assignment.name,
-        student=submission.student_id,
-    )
+    try:
+        note(
+            served(),
+            f"{BY_HAND} {text}",
+            who=handler.current_user.username,
+            lab=submission.assignment.name,
+            student=submission.student_id,
+        )
+    except (CourseError, OSError) as error:
+        raise web.HTTPError(
+            500, f"it is stored, but the staff's journal could not be written: {error}"
+        ) from error

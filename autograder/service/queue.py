@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 import sys
@@ -31,6 +32,7 @@ SHOWN = 4_000
 
 MOST_WAITING = 1_000
 """More than a class hands in for one lab."""
+log = logging.getLogger(__name__)
 
 
 class QueueFull(Exception):
@@ -48,7 +50,10 @@ class State(StrEnum):
 
 @dataclass
 class Job:
-    """One command. Times are UTC, ISO 8601; `who` pressed the button; `text` is what the command said."""
+    """One command. Times are UTC, ISO 8601; `who` pressed the button; `text` is what the command said.
+
+    One that is `first` runs before those that wait already.
+    """
 
     number: int
     title: str
@@ -59,6 +64,7 @@ class Job:
     started: str = ""
     ended: str = ""
     text: str = ""
+    first: bool = False
 
     @property
     def open(self) -> bool:
@@ -99,7 +105,7 @@ class JobQueue:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    def add(self, title: str, command: list[str], who: str) -> Job:
+    def add(self, title: str, command: list[str], who: str, *, first: bool = False) -> Job:
         """Queue a command, or return the waiting job that is the same: a second click changes nothing.
 
         Raises QueueFull when more than `MOST_WAITING` jobs wait.
@@ -110,7 +116,7 @@ class JobQueue:
         if sum(job.open for job in self.jobs) >= MOST_WAITING:
             raise QueueFull(f"{MOST_WAITING} jobs are waiting already")
         number = max((job.number for job in self.jobs), default=0) + 1
-        job = Job(number, title, command, who, _now())
+        job = Job(number, title, command, who, _now(), first=first)
         self.jobs.append(job)
         self._save()
         self._wake.set()
@@ -118,7 +124,10 @@ class JobQueue:
 
     def before(self, job: Job) -> int:
         """How many jobs run before this one."""
-        return sum(other.open and other.number < job.number for other in self.jobs)
+        return sum(
+            other.open and (not other.first, other.number) < (not job.first, job.number)
+            for other in self.jobs
+        )
 
     def view(self) -> list[dict[str, object]]:
         """The jobs, newest first, as JSON can hold them; `progress` is [done, of] where a running one says so."""
@@ -141,7 +150,14 @@ class JobQueue:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            await self._run(waiting[0])
+            # what a class waits for at a fixed hour goes before what somebody started
+            job = min(waiting, key=lambda one: (not one.first, one.number))
+            try:
+                await self._run(job)
+            except OSError as error:  # a full disk: nothing is lost but this job's end
+                log.exception("the queue could not be kept")
+                self._end_unkept(job, f"the queue could not be kept: {error}")
+                await asyncio.sleep(1)
 
     async def _run(self, job: Job) -> None:
         job.state, job.started, job.text = State.RUNNING, _now(), ""
@@ -167,7 +183,16 @@ class JobQueue:
                 os.killpg(process.pid, signal.SIGTERM)
             await process.wait()
             raise
+        if process.returncode == -signal.SIGTERM:
+            # somebody ends the whole service, and its command heard of it first
+            job.state, job.started = State.WAITING, ""
+            self._save()
+            await asyncio.sleep(1)
+            return
         self._end(job, State.DONE if process.returncode == 0 else State.FAILED, output)
+
+    def _end_unkept(self, job: Job, text: str) -> None:
+        job.state, job.text, job.ended = State.FAILED, text, _now()
 
     def _end(self, job: Job, state: State, text: str) -> None:
         job.state, job.text, job.ended = state, text[-SHOWN:].strip(), _now()

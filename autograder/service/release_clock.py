@@ -13,14 +13,13 @@ from datetime import UTC, datetime, timedelta
 
 from autograder.build.released import was_released
 from autograder.course import Course, Instance, load_course
-from autograder.errors import CourseError
 from autograder.schedule import Opening, followed, schedule
 from autograder.service.queue import JobQueue, State
 
 SETTING = "calendar"
 """The setting of instance.toml that says `on` where labs go out by themselves."""
 WHO = "the calendar"
-RETRY = timedelta(minutes=15)
+RETRY = timedelta(hours=1)
 """How long a release that failed is left alone."""
 log = logging.getLogger(__name__)
 
@@ -71,8 +70,8 @@ class ReleaseClock:
         while True:
             try:
                 self.look(datetime.now(UTC), await asyncio.to_thread(self._overdue))
-            except CourseError as error:  # somebody is editing course.toml; the next look is in a minute
-                log.warning("the calendar cannot be read: %s", error)
+            except Exception:  # whatever it was, as a file that is being edited, the next look may go well
+                log.exception("the calendar could not be followed; the next look is in %s s", self.seconds)
             await asyncio.sleep(self.seconds)
 
     def _overdue(self) -> list[str]:
@@ -90,4 +89,4 @@ class ReleaseClock:
             failed = [job for job in before if job.state is State.FAILED]
             if failed and now - datetime.fromisoformat(failed[-1].ended) < RETRY:
                 continue
-            self.queue.add(f"publish {lab} by the calendar", command, WHO)
+            self.queue.add(f"publish {lab} by the calendar", command, WHO, first=True)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from nbgrader.server_extensions.formgrader.base import BaseHandler
 from tornado import web
 
-from autograder.actions import note
 from autograder.errors import CourseError
 from autograder.grade.collect import STUDENT
-from autograder.service.formgrader import Guarded
+from autograder.service.formgrader import Guarded, queue_job
 from autograder.service.permissions import Role, role_of
-from autograder.service.queue import JobQueue, QueueFull
-from autograder.service.served import served, served_course
+from autograder.service.served import served_course
 
-LONGEST_TEXT = 4_000
-"""Characters of one field of a form."""
+LONGEST_TEXT = 2_000
+"""Characters of one field of a form; the hand-in service takes no longer answer."""
+Found = TypeVar("Found")
 
 
 class StaffPage(Guarded, BaseHandler):  # type: ignore[misc]
@@ -27,6 +27,8 @@ class StaffPage(Guarded, BaseHandler):  # type: ignore[misc]
     """
 
     template = ""
+    """Empty where there is only a form to send: who looks at its address is shown the page `back`."""
+    back = ""
 
     def gather(self, *names: str) -> dict[str, Any]:
         """What the template is filled with. `names` are parts of the address, each the name of something."""
@@ -40,23 +42,31 @@ class StaffPage(Guarded, BaseHandler):  # type: ignore[misc]
     async def get(self, *names: str) -> None:
         """The page."""
         self.require_names(names)
-        try:
-            found = await asyncio.to_thread(self.gather, *names)
-        except CourseError as error:
-            self.show_problem(error)
+        if not self.template:
+            self.redirect(f"{self.base_url}/formgrader/{self.back}")
             return
-        self.write(self.filled(self.template, **found))
+        found = await self.worked(self._gathered, *names)
+        if found is not None:
+            self.write(self.filled(self.template, **found))
+
+    def _gathered(self, *names: str) -> dict[str, Any]:
+        return {"zone": served_course().time_zone, **self.gather(*names)}
 
     @web.authenticated
     async def post(self, *names: str) -> None:
         """Act, then show a page, so that reloading that acts no second time."""
         self.require_names(names)
+        after = await self.worked(self.act, *names)
+        if after is not None:
+            self.redirect(f"{self.base_url}/formgrader/{after}", status=303)
+
+    async def worked(self, work: Callable[..., Found], *names: str) -> Found | None:
+        """What some work in a thread comes to; None when it raised CourseError, which is shown then."""
         try:
-            after = await asyncio.to_thread(self.act, *names)
+            return await asyncio.to_thread(work, *names)
         except CourseError as error:
             self.show_problem(error)
-            return
-        self.redirect(f"{self.base_url}/formgrader/{after}", status=303)
+            return None
 
     def require_names(self, names: tuple[str, ...]) -> None:
         """Raise HTTPError 404 for what can be the name of nothing."""
@@ -76,7 +86,6 @@ class StaffPage(Guarded, BaseHandler):  # type: ignore[misc]
             xsrf=self.xsrf_form_html(),
             instructor=self.is_instructor,
             here=self.request.path.removeprefix(f"{self.base_url}/formgrader/").split("/")[0],
-            zone=served_course().time_zone,
             **found,
         )
         return page
@@ -117,11 +126,11 @@ class QueueingPage(StaffPage):
     async def post(self, lab: str) -> None:
         """Queue the command. In the loop's own thread, which the queue belongs to."""
         self.require_names((lab,))
-        self.require_lab(lab)
-        queue: JobQueue = self.settings["course_queue"]
+        if await self.worked(self.require_lab, lab) is None:
+            return
         try:
-            job = queue.add(self.title.format(lab), [part.format(lab) for part in self.command], self.who)
-        except QueueFull as error:
-            raise web.HTTPError(503, str(error)) from error
-        note(served(), f"asked for: {job.title}", who=self.who, lab=lab)
+            queue_job(self, self.title, self.command, lab)
+        except CourseError as error:
+            self.show_problem(error)
+            return
         self.redirect(f"{self.base_url}/formgrader/queue", status=303)

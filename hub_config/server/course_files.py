@@ -22,10 +22,12 @@ def same_text(file: Path, text: str) -> bool:
 BRING_OVER = """umask 077
 mkdir -p build
 test -d "$0" && ! test -e "$1" && mv "$0" "$1"
+for aside in "$0"-until-*; do test -d "$aside" && mv "$aside" build/; done
 mkdir -p "$1"
 chmod 700 build "$1"
 """
-"""Shell: the instance of the old checkout, if there is one, becomes that of the new one."""
+"""Shell: the instance of the old checkout, if there is one, becomes that of the new one, with earlier semesters beside
+it."""
 
 
 def make_instance(settings: Settings) -> None:

@@ -125,17 +125,26 @@ def test_a_roster_moves_sections_and_with_leave_those_it_lacks(lab: MiniLab, tmp
     file = tmp_path / "roster.csv"
     file.write_text("student,section\nada,A\nzoe,B\n")
     tried = run(lab, "import", str(file), "--leave", "--dry-run")
-    assert "2 would leave the class: bob, eve" in tried.stderr and read_enrolment(lab.instance) == {}
+    assert "2 would have left the class: bob, eve" in tried.stderr and read_enrolment(lab.instance) == {}
     kept = run(lab, "import", str(file))
     assert "left as they are: bob, eve" in kept.stderr and those_who_left(lab.instance) == set()
-    done = run(lab, "import", str(file), "--leave")
-    assert "2 left the class: bob, eve" in done.stderr
+    asked = CliRunner().invoke(
+        roster, ["import", str(file), "--leave", "--instance", str(lab.instance.root)], input="n\n"
+    )
+    assert asked.exit_code == 1 and those_who_left(lab.instance) == set()
+    done = run(lab, "import", str(file), "--leave", "--yes")
+    assert "2 have left the class: bob, eve" in done.stderr
     assert {name: about.section for name, about in read_enrolment(lab.instance).items()} == {
         "ada": "A", "bob": "", "eve": "", "zoe": "B",
     }  # fmt: skip
     file.write_text("student\nada\nbob\n")
-    assert "1 came back: bob" in run(lab, "import", str(file)).stderr
-    assert those_who_left(lab.instance) == {"eve"}
+    assert run(lab, "import", str(file)).exit_code == 0 and those_who_left(lab.instance) == {"bob", "eve"}
+    tried = run(lab, "import", str(file), "--leave", "--dry-run")
+    assert (
+        "1 would have come back: bob" in tried.stderr and "1 would have left the class: zoe" in tried.stderr
+    )
+    assert "1 have come back: bob" in run(lab, "import", str(file), "--leave", "--yes").stderr
+    assert come_back(lab.instance, "zoe") and those_who_left(lab.instance) == {"eve"}
     assert read_enrolment(lab.instance)["ada"].section == "A"  # a roster without sections takes none away
 
 

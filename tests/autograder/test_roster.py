@@ -44,7 +44,7 @@ def test_three_kinds_of_file() -> None:
 
 
 @given(
-    st.lists(st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True), unique=True, max_size=6),
+    st.lists(st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True), unique=True, min_size=1, max_size=6),
     st.text(max_size=20),
 )
 def test_any_name_of_a_person_survives(ids: list[str], name: str) -> None:
@@ -61,6 +61,8 @@ def test_any_name_of_a_person_survives(ids: list[str], name: str) -> None:
     ("text", "kind", "why"),
     [
         ("", "csv", "it has: nothing"),
+        ("student\n", "csv", "names no student"),
+        (f"student,section\nada,{'x' * 101}\n", "csv", "line 2: the section of ada is no line of text"),
         ("name\nada\n", "csv", "no column 'student'; it has: name"),
         ("student\n../x\n", "csv", "line 2: '../x' cannot be an account name"),
         ("student\nada\nada\n", "csv", "ada twice, in lines 2 and 3"),

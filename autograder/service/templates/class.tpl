@@ -3,7 +3,7 @@
 {% block title %}The class{% endblock %}
 {% block content %}
 <p>{{ found.students }} student{{ "" if found.students == 1 else "s" }}{% if found.section %} in the section {{ found.section }}{% endif %}{% if found.left %}; {{ found.left }} left the class and {{ "is" if found.left == 1 else "are" }} not counted{% endif %}. As of {{ time(found.moment, zone) }} ({{ zone }}).
-{%- if next %} The calendar publishes {{ lab_name(next.lab.id) }} on {{ next.opens.strftime("%a %d %b, %H:%M") }}.{% endif %}</p>
+{%- if next %} {% if next.opens > found.moment %}The calendar publishes {{ lab_name(next.lab.id) }} on {{ next.opens.strftime("%a %d %b, %H:%M") }}.{% else %}{{ lab_name(next.lab.id) }} is open and not out: <a href="{{ base_url }}/formgrader/queue">the queue</a> says why, or it is not built.{% endif %}{% endif %}</p>
 {% if found.sections %}
 <p>Sections: <a href="{{ base_url }}/formgrader/class"{% if not found.section %} aria-current="true"{% endif %}>all</a>
 {% for section in found.sections %} · <a href="{{ base_url }}/formgrader/class?section={{ section | urlencode }}"{% if section == found.section %} aria-current="true"{% endif %}>{{ section }}</a>{% endfor %}</p>
@@ -29,7 +29,7 @@
 </table>
 </div>
 <h2>What waits</h2>
-<p>{% if found.waiting is none %}The hand-in service does not answer, so requests cannot be counted.{% elif found.waiting %}<a href="{{ base_url }}/formgrader/requests">{{ found.waiting }} request{{ "" if found.waiting == 1 else "s" }} to look at a grade again</a>.{% else %}No request to look at a grade again.{% endif %}</p>
+<p>{% if not found.has_handin %}There is no hand-in service here that students could ask through.{% elif found.waiting is none %}The hand-in service does not answer, so requests cannot be counted.{% elif found.waiting %}<a href="{{ base_url }}/formgrader/requests">{{ found.waiting }} request{{ "" if found.waiting == 1 else "s" }} to look at a grade again</a>.{% else %}No request to look at a grade again.{% endif %}</p>
 <h2>Receipts</h2>
 {% if found.audit.problems %}
 <p class="bad">The gradebook is not what the receipts say: <a href="{{ base_url }}/formgrader/journal">{{ found.audit.problems | length }} problem{{ "" if found.audit.problems | length == 1 else "s" }}</a>.</p>

@@ -4,5 +4,5 @@
 {% block title %}{{ first }} and {{ second }}{% endblock %}
 {% block content %}
 <p>{{ lab_name(lab) }}, {{ notebook }}: the code that each wrote. What is marked differs. <a href="{{ base_url }}/formgrader/similar">All pairs</a></p>
-{{ side_by_side(rows, first, second, most) }}
+{{ side_by_side(pair, first, second, most) }}
 {% endblock %}

@@ -15,7 +15,7 @@
 <td>{{ one.name }}</td>
 <td>{% if instructor %}<form method="post" action="{{ base_url }}/formgrader/people/{{ one.id }}">{{ xsrf | safe }}<input type="hidden" name="change" value="section"><input name="section" value="{{ one.section }}" size="8" maxlength="100" aria-label="Section of {{ one.id }}"> <button aria-label="Save the section of {{ one.id }}">Save</button></form>{% else %}{{ one.section }}{% endif %}</td>
 <td class="n">{{ one.collected }}</td>
-<td class="n">{{ one.graded }} of {{ labs }}</td>
+<td class="n">{{ one.graded }}</td>
 <td class="n">{{ one.late }}</td>
 <td class="n">{{ one.extensions }}</td>
 <td class="n">{{ "%g" | format(one.counts | round(2)) }}</td>

@@ -8,9 +8,9 @@
 <h2 id="request-{{ one.id }}">{{ about(one) }}</h2>
 <blockquote>{{ one.text }}</blockquote>
 <p><a href="{{ base_url }}/formgrader/manage_students/{{ one.student }}/{{ one.lab }}">The graded notebooks</a> · <a href="{{ base_url }}/formgrader/journal?student={{ one.student | urlencode }}&amp;lab={{ one.lab | urlencode }}">What was done so far</a></p>
-<form method="post" action="{{ base_url }}/formgrader/requests/{{ one.id }}">{{ xsrf | safe }}<input type="hidden" name="student" value="{{ one.student }}">
+<form method="post" action="{{ base_url }}/formgrader/requests/{{ one.id }}">{{ xsrf | safe }}
 <p><label for="answer-{{ one.id }}">Your answer, which {{ one.student }} sees</label><br>
-<textarea id="answer-{{ one.id }}" name="answer" rows="4" maxlength="4000" required></textarea></p>
+<textarea id="answer-{{ one.id }}" name="answer" rows="4" maxlength="2000" required></textarea></p>
 <button>Answer</button></form>
 </section>
 {% else %}

@@ -7,7 +7,7 @@
 <section aria-labelledby="{{ lab }}">
 <h2 id="{{ lab }}">{{ lab_name(lab) }}</h2>
 {% if comparison %}
-<p>Compared {{ time(comparison.when, zone) }}: {{ comparison.pairs | length }} pair{{ "" if comparison.pairs | length == 1 else "s" }} with {{ "%.0f" | format(100 * comparison.at_least) }}% or more in common.</p>
+<p>Compared {{ comparison.when[:16].replace("T", " ") }} UTC: {{ comparison.pairs | length }} pair{{ "" if comparison.pairs | length == 1 else "s" }} with {{ "%.0f" | format(100 * comparison.at_least) }}% or more in common.{% if comparison.too_long %} Not compared, because they have more code than anybody writes: {{ comparison.too_long | join("; ") }}.{% endif %}</p>
 {% if comparison.pairs %}
 <div class="wide" tabindex="0" role="region" aria-label="Pairs of {{ lab_name(lab) }}">
 <table>

@@ -65,12 +65,15 @@ def ask(store: Store, attempt: Attempt, text: str) -> None:
 
 
 def answer(store: Store, request: int, text: str) -> None:
-    """Answer a request; an earlier answer is replaced. Raises Refused when there is no such request."""
+    """Answer a request; an earlier answer is replaced. Raises Refused for an unknown request and for too much text."""
+    said = text.strip()
+    if len(said) > TEXT_CHARACTERS:
+        raise Refused(400, f"an answer has at most {TEXT_CHARACTERS} characters. Nothing was sent")
     with Session(store.engine) as session, session.begin():
         found = session.get(Request, request)
         if found is None:
             raise Refused(404, f"there is no request {request}")
-        found.answer, found.answered = text.strip()[:TEXT_CHARACTERS], store.clock()
+        found.answer, found.answered = said, store.clock()
 
 
 def requests(store: Store, *, student: str | None = None) -> list[Asked]:

@@ -185,7 +185,7 @@ def test_whoever_looks_sees_a_whole_folder(fresh_mini: MiniLab, mini_source: Sou
 def test_nbgrader_lists_and_fetches_it(fresh_mini: MiniLab, mini_source: Source, tmp_path: Path) -> None:
     release(fresh_mini)
     release(fresh_mini, WHY, rebuild(fresh_mini, mini_source))
-    destination(fresh_mini.instance, f".{LAB}.old").mkdir()
+    destination(fresh_mini.instance, f".{LAB}.old").mkdir(exist_ok=True)
     home = tmp_path / "home"
     home.mkdir()
     (home / "nbgrader_config.py").write_text(
@@ -398,7 +398,7 @@ def test_a_killed_erratum_is_finished_by_the_same_command(
     assert digest(fresh_mini.instance.root) == before
     release(fresh_mini, WHY, course)
     assert sorted(students_see(fresh_mini)) == [NAME, "ERRATA.md"]
-    assert [path.name for path in place.parent.iterdir()] == [LAB]
+    assert [path.name for path in place.parent.glob("[!.]*")] == [LAB]
     assert [(entry.erratum, entry.published) for entry in entries(fresh_mini.instance)] == [
         ("", True),
         (WHY, True),

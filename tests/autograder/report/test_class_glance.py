@@ -47,9 +47,9 @@ def test_the_numbers_are_those_of_the_class(graded: MiniLab) -> None:
     give_extension(graded.instance, graded.course, graded.lab, "bob", due + timedelta(hours=1))
     found = glance(graded.instance, graded.course)
     (lab,) = found.labs
-    assert (found.students, lab.handed_in, lab.graded, lab.late, lab.extended) == (3, 3, 3, 1, 1)
+    assert (found.students, lab.handed_in, lab.graded, lab.late, lab.extended) == (4, 4, 3, 1, 1)
     assert lab.mean == pytest.approx(60.0) and sum(lab.spread) == 3 and lab.spread[0] == 1
-    assert found.audit.problems == [] and found.waiting is None
+    assert found.audit.problems == [] and found.waiting is None and not found.has_handin
 
 
 def test_an_extension_takes_lateness_away(graded: MiniLab) -> None:
@@ -67,7 +67,7 @@ def test_who_left_and_who_is_in_another_section_is_not_counted(graded: MiniLab) 
     assign_sections(graded.instance, {"ada": "A", "bob": "B"})
     leave(graded.instance, "eve", date(2027, 3, 20))
     whole, narrow = (glance(graded.instance, graded.course, section) for section in ("", "B"))
-    assert (whole.students, whole.left, whole.labs[0].graded, whole.labs[0].late) == (2, 1, 2, 1)
+    assert (whole.students, whole.left, whole.labs[0].graded, whole.labs[0].late) == (3, 1, 2, 1)
     assert whole.labs[0].mean == pytest.approx(90.0) and whole.sections == ["A", "B"]
     assert (narrow.students, narrow.labs[0].graded, narrow.labs[0].handed_in, narrow.labs[0].late) == (
         1,

@@ -8,7 +8,14 @@ from click.testing import CliRunner
 
 from autograder.commands.similar import similar
 from autograder.errors import ConfigurationError
-from autograder.report.similarity import similar_hand_ins
+from autograder.report.similarity import (
+    MOST_CHARACTERS,
+    Comparison,
+    Pair,
+    keep,
+    last_comparison,
+    similar_hand_ins,
+)
 from tests.conftest import MiniLab
 
 ONE = """
@@ -55,7 +62,7 @@ def hand_in(mini: MiniLab, who: str, code: str) -> None:
 def test_renamed_code_is_alike_and_other_code_is_not(fresh_mini: MiniLab) -> None:
     for who, code in (("ada", ONE), ("bob", RENAMED), ("eve", OTHER)):
         hand_in(fresh_mini, who, code)
-    pairs = similar_hand_ins(fresh_mini.instance, fresh_mini.lab.id, 0.5)
+    pairs = similar_hand_ins(fresh_mini.instance, fresh_mini.lab.id, 0.5).pairs
     assert [(pair.first, pair.second) for pair in pairs] == [("ada", "bob")]
     assert pairs[0].share > 0.9 and pairs[0].tokens > 60
 
@@ -67,14 +74,32 @@ def test_what_the_course_gave_is_left_out(fresh_mini: MiniLab) -> None:
     )
     hand_in(fresh_mini, "ada", given)
     hand_in(fresh_mini, "bob", given + "\n")
-    assert similar_hand_ins(fresh_mini.instance, fresh_mini.lab.id, 0.1) == []
+    assert similar_hand_ins(fresh_mini.instance, fresh_mini.lab.id, 0.1).pairs == []
 
 
 def test_a_file_that_is_no_notebook_is_passed_over(fresh_mini: MiniLab) -> None:
     hand_in(fresh_mini, "ada", ONE)
     hand_in(fresh_mini, "bob", ONE)
     (fresh_mini.instance.submitted / "bob" / fresh_mini.lab.id / "01-Scale.ipynb").write_text("{")
-    assert similar_hand_ins(fresh_mini.instance, fresh_mini.lab.id, 0.1) == []
+    assert similar_hand_ins(fresh_mini.instance, fresh_mini.lab.id, 0.1).pairs == []
+
+
+def test_a_flood_of_code_is_named_and_holds_nobody_up(fresh_mini: MiniLab) -> None:
+    for who in ("ada", "bob"):
+        hand_in(fresh_mini, who, ONE)
+    hand_in(fresh_mini, "eve", "\n".join(f"x{n} = {n}" for n in range(MOST_CHARACTERS // 8)))
+    found = similar_hand_ins(fresh_mini.instance, fresh_mini.lab.id, 0.5)
+    assert found.too_long == ["eve, 01-Scale"] and [pair.first for pair in found.pairs] == ["ada"]
+
+
+def test_what_was_kept_comes_back_and_a_damaged_file_counts_as_none(fresh_mini: MiniLab) -> None:
+    instance, lab = fresh_mini.instance, fresh_mini.lab.id
+    assert last_comparison(instance, lab) is None
+    found = Comparison("2027-03-01T08:00:00+00:00", 0.5, [Pair("01-Scale", "ada", "bob", 0.9, 80)], [])
+    keep(instance, lab, found)
+    assert last_comparison(instance, lab) == found
+    (instance.similarity / f"{lab}.json").write_text('{"pairs": [{}]}')
+    assert last_comparison(instance, lab) is None
 
 
 def test_before_anybody_handed_in(fresh_mini: MiniLab) -> None:

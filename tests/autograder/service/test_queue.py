@@ -179,3 +179,58 @@ def test_a_job_knows_for_whom_it_runs(tmp_path: Path) -> None:
         await queue.stop()
 
     run(work)
+
+
+def test_a_command_that_is_ended_from_outside_runs_again(tmp_path: Path) -> None:
+    """Whoever ends the service ends its commands too, and these may hear of it first."""
+    seen = tmp_path / "seen"
+    code = (
+        f"import os, pathlib, signal; seen = pathlib.Path({str(seen)!r})\n"
+        "if not seen.exists():\n    seen.touch(); os.kill(os.getpid(), signal.SIGTERM); signal.pause()\n"
+        "print('done')"
+    )
+
+    async def work() -> None:
+        queue = JobQueue(tmp_path / "queue.json", python)
+        job = queue.add("x", [code], "ta1")
+        queue.start()
+        await until(lambda: not job.open)
+        assert (job.state, job.text) == (State.DONE, "done")
+        await queue.stop()
+
+    run(work)
+
+
+def test_what_a_class_waits_for_goes_first(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+
+    async def work() -> None:
+        queue = JobQueue(tmp_path / "queue.json", python)
+        say = "open({0!r}, 'a').write({1!r})"
+        jobs = [queue.add(name, [say.format(str(log), name)], "ta1") for name in ("a", "b")]
+        jobs.append(queue.add("c", [say.format(str(log), "c")], "the calendar", first=True))
+        assert [queue.before(job) for job in jobs] == [1, 2, 0]
+        queue.start()
+        await until(lambda: not any(job.open for job in queue.jobs))
+        await queue.stop()
+
+    run(work)
+    assert log.read_text() == "cab"
+
+
+def test_a_queue_that_cannot_be_kept_goes_on(tmp_path: Path) -> None:
+    """As on a full disk, for a while."""
+
+    async def work() -> None:
+        queue = JobQueue(tmp_path / "queue.json", python)
+        first, second = (queue.add(name, [f"print({name!r})"], "ta1") for name in ("a", "b"))
+        queue.file = tmp_path / "gone" / "queue.json"
+        queue.start()
+        await until(lambda: not first.open)
+        assert first.state is State.FAILED and "could not be kept" in first.text
+        queue.file = tmp_path / "queue.json"
+        await until(lambda: not second.open)
+        assert second.state is State.DONE
+        await queue.stop()
+
+    run(work)

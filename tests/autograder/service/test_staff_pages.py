@@ -133,6 +133,7 @@ def test_who_left_is_shown_so_and_can_come_back(course: RunningCourse, lab: Mini
         ("requests/1", {"answer": " "}, 409, "the answer is empty"),
         ("requests/x", {"answer": "hm"}, 404, ""),
         ("class", {"x": "1"}, 405, ""),
+        ("requests/1", {"answer": "x" * 2001}, 400, ""),
     ],
 )
 def test_a_form_that_cannot_be_meant_says_why_and_changes_nothing(
@@ -142,6 +143,30 @@ def test_a_form_that_cannot_be_meant_says_why_and_changes_nothing(
     answer = course.ask("ines", path, "POST", **form)
     assert (answer.status_code, says in answer.text) == (status, True), answer.text[-1500:]
     assert list(read_actions(lab.instance)) == before
+
+
+@pytest.mark.parametrize("path", ["people/ada", "requests/5", "changes/LAB", "similar/LAB"])
+def test_the_address_of_a_form_leads_back_to_its_page(course: RunningCourse, lab: MiniLab, path: str) -> None:
+    """That is where a browser stands after a refusal."""
+    answer = course.ask("ines", path.replace("LAB", lab.lab.id))
+    assert answer.status_code == 302
+    assert answer.headers["Location"].rpartition("/")[2] == path.split("/")[0]
+
+
+@pytest.mark.parametrize("page", [*PAGES, "statistics/Lab-0.1-Mini"])
+def test_a_setting_that_is_half_edited_is_named_on_every_page(
+    course: RunningCourse, lab: MiniLab, page: str
+) -> None:
+    file = lab.instance.settings_file
+    kept = file.read_text() if file.is_file() else ""
+    file.write_text('path = "')
+    try:
+        answer = course.ask("ines", page)
+        assert (answer.status_code, "instance.toml" in answer.text) == (409, True), answer.text[-800:]
+        posted = course.ask("ines", f"changes/{lab.lab.id}", "POST", go="1")
+        assert posted.status_code == 409 and "instance.toml" in posted.text
+    finally:
+        file.write_text(kept)
 
 
 def test_a_request_is_answered_and_its_student_reads_it(
@@ -157,12 +182,15 @@ def test_a_request_is_answered_and_its_student_reads_it(
     page = course.ask("tomas", "requests").text
     assert "my check 3 &lt;script&gt;" in page and HOSTILE not in page
     assert "1 request to look at a grade again" in course.ask("tomas", "class").text
-    done = course.ask("tomas", "requests/1", "POST", answer="It is right.", student="ada")
+    done = course.ask("tomas", "requests/1", "POST", answer="It is right.", student="eve")
     assert done.status_code == 303
+    again = course.ask("ines", "requests/1", "POST", answer="It is wrong.")
+    assert again.status_code == 409 and "is answered already" in again.text and "It is right." in again.text
     mine = requests.get(f"{handin.url}/labs/{lab.lab.id}", headers={"Authorization": "token token-ada"}).text
     assert "It is right." in mine
     assert "None waits for an answer" in course.ask("ines", "requests").text
-    assert [one.who for one in read_actions(lab.instance) if one.what == "answered request 1"] == ["tomas"]
+    done_by = [one for one in read_actions(lab.instance) if one.what == "answered request 1"]
+    assert [(one.who, one.student, one.lab) for one in done_by] == [("tomas", "ada", lab.lab.id)]
 
 
 def test_alike_hand_ins_are_found_from_the_page_and_shown_side_by_side(
@@ -220,5 +248,11 @@ def test_the_journal_shows_when_it_was_tampered_with(course: RunningCourse, lab:
         page = course.ask("ines", "journal").text
         assert "it was changed after it was written" in page and "both chains hold" not in page
         assert "1 problem" in course.ask("ines", "class").text
+        queued = len(course.ask("ines", "api/queue").json()["jobs"])
+        assert course.ask("ines", f"similar/{lab.lab.id}", "POST", go="1").status_code == 409
+        assert len(course.ask("ines", "api/queue").json()["jobs"]) == queued
+        # a journal that is shorter than it was when grades were written
+        file.unlink()
+        assert "it lacks lines that stood there when receipt" in course.ask("ines", "journal").text
     finally:
         file.write_bytes(kept)

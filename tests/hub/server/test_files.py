@@ -34,8 +34,12 @@ def test_update_keeps_grades(deployment: Deployment) -> None:
     (course.instance / "gradebook.db").write_text("grades")
     course.checkout.rename(course.checkout.with_name("checkout.old"))
     (course.checkout / "build").mkdir(parents=True)  # as a fresh copy has it
+    earlier = course.checkout.with_name("checkout.old") / "build" / "course-until-2027"
+    earlier.mkdir()
+    (earlier / "gradebook.db").write_text("earlier grades")
     make_instance(deployment.settings)
     assert (course.instance / "gradebook.db").read_text() == "grades"
+    assert (course.instance.with_name("course-until-2027") / "gradebook.db").is_file()
     make_instance(deployment.settings)
     assert (course.instance / "gradebook.db").read_text() == "grades"
 
