@@ -35,6 +35,8 @@ LAB = "Lab-3.1-Post_Training_Quantization"
 COURSE = "model-compression"
 HAND_INS = 2
 """Attempts of each student, one after the other."""
+LISTS = 50
+"""How often one list is timed alone."""
 SERVER_SECONDS = 600
 """How long a student's server may take when all start at once."""
 
@@ -159,6 +161,8 @@ def measure_load(students: int, say: Callable[[str], None]) -> Load:
                 list(pool.map(work, names))
             wall = time.monotonic() - started
             cpu = _cpu(service) - before
+            say("listing, when nobody else asks")
+            _list_alone(hub, names[0], watch)
             say("counting")
             attempts = [one for name in names for one in collector.student(prefix + name)]
             receipts = [receipt for name in names for receipt in _receipts(hub, name)]
@@ -176,6 +180,15 @@ def measure_load(students: int, say: Callable[[str], None]) -> Load:
         round(wall, 1),
         round(1000 * cpu / max(1, len(attempts)), 1),
     )
+
+
+def _list_alone(hub: RunningHub, name: str, watch: Watch) -> None:
+    """What one list costs by itself, with the Hub's login and through the proxy."""
+    reader = Person(hub, name)
+    reader.enter("/services/handin/")
+    for _ in range(LISTS):
+        with watch.step("list one's attempts, when nobody else asks"):
+            reader.ask("GET", "/services/handin/api/overview").raise_for_status()
 
 
 def collector_of(hub: RunningHub) -> Client:

@@ -27,11 +27,19 @@ from autograder.grade.audit import audit
 from autograder.grade.course_grade import Graded, grade_lab
 from autograder.grade.engine import Engine
 from autograder.grade.receipts import Receipts
-from autograder.gradebook import count_submissions, one_writer, open_gradebook, require_writable
+from autograder.gradebook import (
+    count_submissions,
+    create_gradebook,
+    gradebook_exists,
+    one_writer,
+    open_gradebook,
+    require_writable,
+)
 from autograder.nbgrader_api import quiet
 from autograder.quality.handins import released_notebook, replace_solution
 from autograder.quality.plain import automatic_scores, copy_gradebook
 from autograder.report.feedback import make_feedback
+from autograder.semester import emptied
 from tests.conftest import MiniLab
 from tests.postgresql import Server
 
@@ -385,3 +393,28 @@ def test_two_workers_and_a_killed_command_leave_every_grade_once(lab: MiniLab) -
         f"new{number}": 90.0 for number in range(4)
     }
     assert audit(lab.instance).problems == []
+
+
+def test_a_new_semester_stores_the_gradebook_before_it_empties_it(
+    lab: MiniLab, postgresql: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While somebody reads, nothing is touched; a second run after a kill stores it again."""
+    monkeypatch.setattr(emptied, "PATIENCE", 0.5)
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    with open_gradebook(lab.instance) as gradebook, quiet():
+        assert len(gradebook.students) == 2  # which leaves a transaction open, as formgrader's pages would
+        with pytest.raises(GradebookError, match=r"is open elsewhere .*Nothing was changed"):
+            emptied.require_nobody_reads(lab.instance)
+    emptied.require_nobody_reads(lab.instance)
+    (aside / "gradebook.dump").write_text("half of one")
+    emptied.empty_gradebook(lab.instance, aside)
+    assert not gradebook_exists(lab.instance)
+    emptied.empty_gradebook(lab.instance, aside)  # run again: what is stored stays
+    listed = subprocess.run(
+        ["pg_restore", "--list", str(aside / "gradebook.dump")], capture_output=True, text=True, check=True
+    )
+    assert "TABLE DATA public submitted_assignment" in listed.stdout
+    create_gradebook(lab.instance)
+    with open_gradebook(lab.instance) as gradebook, quiet():
+        assert gradebook.students == []

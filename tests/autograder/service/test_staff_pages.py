@@ -113,10 +113,10 @@ def test_people_are_put_into_sections_by_an_instructor_only(course: RunningCours
 
 def test_who_left_is_shown_so_and_can_come_back(course: RunningCourse, lab: MiniLab) -> None:
     assert course.ask("ines", "people/ada", "POST", change="leave").status_code == 303
-    assert "0 students; 1 left the class and is not counted" in course.ask("tomas", "class").text
+    assert "2 students; 1 left the class and is not counted" in course.ask("tomas", "class").text
     assert "left" in course.ask("ines", "people").text
     assert course.ask("ines", "people/ada", "POST", change="return").status_code == 303
-    assert "1 student." in course.ask("tomas", "class").text
+    assert "3 students." in course.ask("tomas", "class").text
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_a_regrade_says_whose_grade_changed_who_asked_and_why(course: RunningCou
     assert course.ask("tomas", f"changes/{lab.lab.id}", "POST", go="1").status_code == 303
     assert ended(course, f"grade again what changed, {lab.lab.id}")["state"] == "done"
     page = course.ask("tomas", "changes").text
-    row = next(part for part in page.split("<tr>") if "<td>another hand-in" in part)
+    row = next(part for part in page.split("<tr>") if ">another hand-in<" in part)
     assert "ada" in row and "pass" in row and ">tomas<" in row
     assert course.ask("tomas", "changes?lab=Lab-9").status_code == 404
 
@@ -233,7 +233,7 @@ def test_a_score_by_hand_leaves_who_gave_it(course: RunningCourse, lab: MiniLab)
     last = list(read_actions(lab.instance))[-1]
     assert (last.who, last.student, last.lab) == ("tomas", "ada", lab.lab.id)
     assert last.what.endswith("none before, 7 and 1 extra now")
-    assert last.what in course.ask("ines", "changes").text
+    assert last.what.removeprefix("by hand: ") in course.ask("ines", "changes").text
 
 
 def test_the_journal_shows_when_it_was_tampered_with(course: RunningCourse, lab: MiniLab) -> None:
@@ -249,6 +249,7 @@ def test_the_journal_shows_when_it_was_tampered_with(course: RunningCourse, lab:
         assert "it was changed after it was written" in page and "both chains hold" not in page
         assert "1 problem" in course.ask("ines", "class").text
         queued = len(course.ask("ines", "api/queue").json()["jobs"])
+        file.write_bytes(kept + b"no line\n")
         assert course.ask("ines", f"similar/{lab.lab.id}", "POST", go="1").status_code == 409
         assert len(course.ask("ines", "api/queue").json()["jobs"]) == queued
         # a journal that is shorter than it was when grades were written
