@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from autograder.errors import ReceiptError
-from autograder.files import give_to_owner, to_disk
+from autograder.files import to_disk
 
 FIRST = "0" * 64
 """What the first line names as the one before it."""
@@ -38,8 +38,6 @@ class Chain:
         self.file.touch(mode=0o600)
         # more than one process appends
         with self.file.open("rb") as held:
-            if created:
-                give_to_owner(held.fileno(), self.file.parent)
             fcntl.flock(held, fcntl.LOCK_EX)
             line = self._append(content)
         if created:
@@ -63,6 +61,7 @@ class Chain:
         if not self.file.exists():
             return FIRST
         with self.file.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)  # whoever appends holds it until the line is on disk
             last, _ = _tail(file)
         return str(self._known(last)["hash"]) if last else FIRST
 

@@ -1,7 +1,4 @@
-"""Files that a kill or a power cut leaves whole, and locks that end with the process that holds them.
-
-What root writes into the course's folder stays the course's: a file that only root can read would stop the service.
-"""
+"""Files that a kill or a power cut leaves whole, and locks that end with the process that holds them."""
 
 from __future__ import annotations
 
@@ -27,21 +24,14 @@ def write_whole(file: Path, text: str) -> None:
         with os.fdopen(descriptor, "w", encoding="utf-8") as writing:
             if file.is_file():
                 os.fchmod(descriptor, file.stat().st_mode & 0o777)
-            give_to_owner(descriptor, file)
             writing.write(text)
             writing.flush()
             os.fsync(writing.fileno())
         Path(name).replace(file)
+        to_disk(file.parent)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-
-
-def give_to_owner(descriptor: int, file: Path) -> None:
-    """As root, give an open file to whom `file` belongs, or its folder where it is new."""
-    if os.geteuid() == 0:
-        owner = (file if file.exists() else file.parent).stat()
-        os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def to_disk(path: Path) -> None:
@@ -60,11 +50,8 @@ def locked(file: Path, patience: float) -> Iterator[None]:
     A lock of the operating system: a killed holder leaves nothing behind. Raises BusyError when the patience ends.
     """
     end = time.monotonic() + patience
-    new = not file.exists()
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        if new:
-            give_to_owner(descriptor, file.parent)
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

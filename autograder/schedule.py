@@ -104,6 +104,8 @@ def dated(course: Course, instance: Instance) -> Course:
         starts = date.fromisoformat(text)
     except ValueError as error:
         raise ConfigurationError(f"{instance.settings_file}: {STARTS} = {text!r} is no date") from error
+    if starts.weekday() != 0:
+        raise ConfigurationError(f"{instance.settings_file}: {STARTS} = {text!r} is no Monday")
     weeks = starts - week_begins(course, 1).date()
     labs = tuple(replace(lab, due=lab.due + weeks) for lab in course.labs)
     return replace(course, starts=starts, labs=labs)

@@ -14,7 +14,7 @@ OWNED = ("gradebook", "exchange")
 """Settings of instance.toml that are a deployment's. The others are the class's: its path, its dates, its calendar."""
 WRITE_SETTINGS = (
     'umask 077; mkdir -p "$0" && cd "$0" && { cat; grep -sv '
-    + " ".join(f'-e "^{name} = "' for name in OWNED)
+    + " ".join(f'-e "^{name} *="' for name in OWNED)
     + " instance.toml; true; } > instance.toml.new && mv instance.toml.new instance.toml"
 )
 """Shell: the text on standard input takes the place of the deployment's settings in instance.toml of the folder, which

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from autograder.course import Course, Instance, Lab
 from autograder.errors import BuildError
 from autograder.gradebook import create_gradebook, open_gradebook
 from autograder.nbgrader_api import call_nbgrader
-from autograder.schedule import followed
+from autograder.schedule import dated, followed
 
 
 def generate_assignment(instance: Instance, lab: Lab, course: Course) -> Path:
@@ -27,7 +28,9 @@ def generate_assignment(instance: Instance, lab: Lab, course: Course) -> Path:
 
 def set_due(instance: Instance, lab: Lab, course: Course) -> None:
     """Write a lab's due date into the gradebook: that of the path the class follows, if the lab is on it."""
-    own = [item for item in followed(course, instance).labs if item.id == lab.id] or [lab]
+    own = [item for item in followed(course, instance).labs if item.id == lab.id] or [
+        dated(replace(course, labs=(lab,)), instance).labs[0]
+    ]
     with open_gradebook(instance) as gradebook:
         due = course.due(own[0]).astimezone(UTC).replace(tzinfo=None)
         gradebook.update_or_create_assignment(lab.id, duedate=due)  # the gradebook stores naive UTC

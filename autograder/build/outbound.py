@@ -82,7 +82,8 @@ def publish_folder(instance: Instance, lab_id: str, content: Content, errata: st
 def withdrawn(instance: Instance, labs: Iterable[str]) -> Iterator[None]:
     """Take labs from where students fetch them, and bring them back when the block fails.
 
-    What a killed process left out of sight stays out of sight. Call it with the lock of `released.releasing` held.
+    What a killed process left out of sight, `put_right` brings back. Call it with the lock of
+    `released.releasing` held.
     """
     places = [destination(instance, lab) for lab in labs]
     try:
@@ -106,15 +107,15 @@ def remove_withdrawn(instance: Instance, labs: Iterable[str]) -> None:
 
 
 def put_right(instance: Instance) -> None:
-    """Undo what a killed release left: the earlier folder comes back, an unfinished copy goes."""
-    outbound = destination(instance, "-").parent
-    for old in outbound.glob(".*.old"):
-        place = old.with_name(old.name[1:-4])
-        if place.exists():
-            shutil.rmtree(old)
-        else:
-            old.rename(place)
-    for unfinished in outbound.glob(".*.new"):
+    """Undo what a killed command left: the earlier folder comes back, an unfinished copy goes."""
+    for what in ("withdrawn", "old"):
+        for kept in outbound(instance.exchange).glob(f".*.{what}"):
+            place = kept.with_name(kept.name[1 : -len(f".{what}")])
+            if place.exists():
+                shutil.rmtree(kept)
+            else:
+                kept.rename(place)
+    for unfinished in outbound(instance.exchange).glob(".*.new"):
         shutil.rmtree(unfinished)
 
 

@@ -27,7 +27,11 @@ def _say(text: str) -> None:
 def backup(target: Path, hub_url: str, handin: Path | None, root: Path | None) -> None:
     """Write everything of an instance into a new folder below TARGET."""
     folder = back_up(
-        chosen_instance(root), target.resolve(), hub_url, handin.resolve() if handin else None, _say
+        chosen_instance(root, for_root=True),
+        target.resolve(),
+        hub_url,
+        handin.resolve() if handin else None,
+        _say,
     )
     size = sum(file.stat().st_size for file in folder.iterdir())
     click.echo(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from rich.table import Table
 
 from autograder.commands.screen import ToldProgress
 from autograder.course import Instance, instance, load_course
-from autograder.errors import CourseError
+from autograder.errors import ConfigurationError, CourseError
 from autograder.grade.course_grade import Graded, Standing, Watch, grade_lab
 from autograder.grade.engine import Engine
 from autograder.service.permissions import INSTANCE_VARIABLE
@@ -30,9 +31,25 @@ INSTANCE = click.option(
 )
 
 
-def chosen_instance(root: Path | None) -> Instance:
-    """The instance named on the command line, or the default one."""
-    return Instance(root.resolve()) if root else instance()
+def chosen_instance(root: Path | None, *, for_root: bool = False) -> Instance:
+    """The instance named on the command line, or the default one.
+
+    Raises ConfigurationError for root in another account's instance, unless the command is `for_root`: files that
+    it wrote there would be closed to the account, and links that the account left would lead it astray.
+    """
+    chosen = Instance(root.resolve()) if root else instance()
+    if os.geteuid() == 0 and not for_root and chosen.root.is_dir():
+        owner = chosen.root.stat().st_uid
+        if owner != 0:
+            try:
+                name = pwd.getpwuid(owner).pw_name
+            except KeyError:
+                name = f"#{owner}"
+            raise ConfigurationError(
+                f"{chosen.root} belongs to the account {name}, and root would leave files there that it cannot read. "
+                f"Run this as that account: runuser -u {name} -- .venv-staff/bin/course ..."
+            )
+    return chosen
 
 
 def known_lab(target: Instance, name: str) -> str:

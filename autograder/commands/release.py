@@ -27,6 +27,7 @@ from autograder.course import Course, Instance, Lab, load_course
 from autograder.errors import IntakeError
 from autograder.extensions import tell_deadlines
 from autograder.schedule import dated, follow, followed, moment_of, on_path, opened
+from autograder.semester.half_begun import require_whole
 
 
 @click.command()
@@ -66,6 +67,7 @@ def release(
     if path and not dry_run:
         follow(target, path)
     with contextlib.nullcontext() if dry_run else releasing(target):
+        require_whole(target)
         plans = plan_releases(chosen, course, target)
         if as_json:
             click.echo(json.dumps([plan.to_dict() for plan in plans]))

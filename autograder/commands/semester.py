@@ -66,3 +66,8 @@ def begin(starts: datetime, folder: Path, early: bool, yes: bool, root: Path | N
         "next: take last semester's students off the Hub's list, restart the Hub, then course build, course calendar",
     ):
         console.print(line, markup=False)
+    for lab, student, number, _ in done.kept:
+        console.print(
+            f"kept in the hand-in service, because it arrived meanwhile: attempt {number} of {student}, {lab}",
+            markup=False,
+        )

@@ -12,7 +12,7 @@ from autograder.chain import FIRST
 from autograder.course import Instance
 from autograder.errors import ReceiptError
 from autograder.grade.current import Latest, is_deleted, is_withdrawn, scores_of, verdict_is
-from autograder.grade.receipts import Receipts
+from autograder.grade.receipts import UNREADABLE, Receipts
 from autograder.gradebook import gradebook_exists, open_gradebook
 from autograder.nbgrader_api import quiet
 
@@ -46,11 +46,16 @@ def audit(instance: Instance, known_head: str = "") -> Audit:
             f"{instance.receipts}: no receipt has the hash {known_head}, nor has a line of the staff's journal: "
             "receipts were removed, or lines of the journal"
         )
-    known = {FIRST, *(line["hash"] for line in actions)}
+    known = {FIRST, UNREADABLE, *(line["hash"] for line in actions)}
     lost = [line["number"] for line in chain if line.get("actions", FIRST) not in known]
     if lost:
         problems.append(
             f"{journal(instance).file}: it lacks lines that stood there when receipt {lost[0]} was written"
+        )
+    unreadable = [line["number"] for line in chain if line.get("actions") == UNREADABLE]
+    if unreadable:
+        problems.append(
+            f"{journal(instance).file}: it could not be read when receipt {unreadable[0]} was written"
         )
     latest = {(item["lab"], item["student"], item["notebook"]): item for item in chain}
     problems += _verdicts(instance, latest)

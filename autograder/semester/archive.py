@@ -100,7 +100,7 @@ def _write(instance: Instance, course: Course, folder: Path, say: Say) -> Archiv
     with open_gradebook(instance) as gradebook, quiet():
         known = {assignment.name for assignment in gradebook.assignments}
         graded = {student.id for student in gradebook.students}
-    people = sorted(graded | {student for _, student, _ in then.attempts})
+    people = sorted(graded | {student for _, student, *_ in then.attempts})
     say("grades")
     grades = as_csv(*read_grades(instance, course, sorted(known)))
     (folder / "grades.csv").write_text(grades, "utf-8", newline="")
@@ -132,7 +132,7 @@ def read_archive(folder: Path) -> tuple[Standing, str]:
         listed = {name: digest for digest, name in (line.split("  ", 1) for line in sums.splitlines())}
         about = json.loads((folder / ABOUT).read_text("utf-8"))
         del about["when"]
-        attempts = [(lab, student, number) for lab, student, number in about.pop("attempts")]
+        attempts = [(lab, student, number, row) for lab, student, number, row in about.pop("attempts")]
         then = Standing(**about, attempts=attempts)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BackupError(f"{folder} is no archive of a semester: course semester archive FOLDER") from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
 from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,16 +17,25 @@ from sqlalchemy.exc import SQLAlchemyError
 from autograder.course import Instance
 from autograder.database import connect, shown, sqlite_file
 from autograder.dump import SIDE_FILES, dump
-from autograder.errors import BackupError, GradebookError
+from autograder.errors import BackupError, ConfigurationError, GradebookError
+from autograder.files import to_disk
 from autograder.gradebook import gradebook_exists
+from autograder.service.queue import JobQueue
 
 PATIENCE = 5.0
 """Seconds to wait for whoever reads the gradebook."""
 AGAIN = "Run the same command again when that is mended"
 
 
-def require_nobody_reads(instance: Instance) -> None:
-    """Raise GradebookError when a gradebook in PostgreSQL cannot be emptied because somebody has it open."""
+def require_nobody_works(instance: Instance) -> None:
+    """Raise ConfigurationError while the queue has work, GradebookError when a gradebook in PostgreSQL cannot be
+    emptied because somebody has it open."""
+    waiting = [job.title for job in JobQueue(instance.root / "queue.json").jobs if job.open]
+    if waiting:
+        raise ConfigurationError(
+            f"the queue of the course service has {len(waiting)} open jobs, as {waiting[0]!r}: wait until they have "
+            "ended. Nothing was changed"
+        )
     url = make_url(instance.gradebook_url)
     if sqlite_file(url) is not None or not gradebook_exists(instance):
         return
@@ -43,32 +54,45 @@ def make_aside(instance: Instance) -> Path:
     """A new folder beside the instance, on the same file system. Raises BackupError when there can be none."""
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H%M%S.%fZ")
     aside = instance.root.with_name(f"{instance.root.name}-until-{stamp}")
-    probe = instance.root / ".probe"
     try:
         aside.mkdir(mode=0o700)
-        probe.touch()
-        probe.rename(aside / probe.name)
-        (aside / probe.name).unlink()
     except OSError as error:
-        probe.unlink(missing_ok=True)
-        raise BackupError(
-            f"{instance.root} cannot be moved to {aside}: {error.strerror}. Both have to lie on one file system and in "
-            "a folder that this account can write to. Nothing was changed"
-        ) from error
+        raise BackupError(_not_aside(instance, aside, str(error.strerror))) from error
+    here = aside.stat().st_dev
+    elsewhere = [
+        path.name for path in (instance.root, *instance.root.iterdir()) if path.lstat().st_dev != here
+    ]
+    if elsewhere:
+        aside.rmdir()
+        raise BackupError(_not_aside(instance, aside, f"{elsewhere[0]} is on another file system"))
     return aside
 
 
+def _not_aside(instance: Instance, aside: Path, why: str) -> str:
+    return (
+        f"{instance.root} cannot be moved to {aside} ({why}). Both have to lie on one file system and in a folder that "
+        "this account can write to. Nothing was changed"
+    )
+
+
 def move_aside(instance: Instance, aside: Path, stays: Collection[str]) -> None:
-    """Move everything but what stays. What came after a kill, under a name that is taken there, gets another."""
+    """Move everything but what stays, and an exchange inside. What came after a kill gets another name there."""
+    exchange = instance.exchange
+    if exchange.is_relative_to(instance.root):
+        stays = {*stays, exchange.relative_to(instance.root).parts[0]}
     try:
         for path in sorted(instance.root.iterdir()):
             if path.name not in stays:
-                place = aside / path.name
-                while place.exists():
-                    place = place.with_name(f"{place.name}.later")
-                path.rename(place)
+                path.rename(_free(aside / path.name))
     except OSError as error:
         raise BackupError(f"{instance.root} could not be moved to {aside}: {error}. {AGAIN}") from error
+
+
+def _free(place: Path) -> Path:
+    """This path, or one like it where something lies there."""
+    while os.path.lexists(place):
+        place = place.with_name(f"{place.name}.later")
+    return place
 
 
 def empty_gradebook(instance: Instance, aside: Path) -> None:
@@ -79,13 +103,15 @@ def empty_gradebook(instance: Instance, aside: Path) -> None:
         if file is not None:
             for part in (file, *(file.with_name(file.name + suffix) for suffix in SIDE_FILES)):
                 if part.exists():
-                    shutil.move(part, aside / part.name)
+                    shutil.move(part, _free(aside / part.name))
             return
         if not gradebook_exists(instance):
             return
-        for half in aside.glob("gradebook.dump"):
-            half.unlink()  # a killed command may have written a part of it
-        dump(url, aside, "gradebook")
+        with tempfile.TemporaryDirectory(prefix=".dumping-", dir=aside) as unfinished:
+            stored = Path(unfinished) / dump(url, Path(unfinished), "gradebook").file
+            to_disk(stored)
+            stored.rename(_free(aside / stored.name))
+        to_disk(aside)
         with connect(url, PATIENCE) as database:
             Base.metadata.drop_all(database)
             database.commit()

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from handin.errors import HandInError
 
 from autograder.actions import journal
-from autograder.course import Course, Instance
+from autograder.course import Course, Instance, outbound
 from autograder.grade.receipts import Receipts
 from autograder.handin import has_service, service, told
 
-Attempts = list[tuple[str, str, int]]
-"""Lab, student and number of the newest attempt of each student."""
+Attempts = list[tuple[str, str, int, int]]
+"""Lab, student, number and the service's id of the newest attempt of each student."""
 
 
 @dataclass(frozen=True)
@@ -26,19 +26,27 @@ class Standing:
     answered: int
 
 
+def labs_of(instance: Instance, course: Course) -> list[str]:
+    """Every lab that may have attempts: of the course, built once, or still published."""
+    published = outbound(instance.exchange).glob("[!.]*")
+    return sorted(
+        {lab.id for lab in course.labs}
+        | {file.stem for file in instance.bundles.glob("*.json")}
+        | {folder.name for folder in published if folder.is_dir()}
+    )
+
+
 def standing(instance: Instance, course: Course) -> Standing:
     """How things stand now. Raises IntakeError when the hand-in service does not answer, ReceiptError."""
     attempts: Attempts = []
     asked = []
     if has_service(instance):
         client = service(instance)
-        # a lab that is no longer on the class's path may have attempts all the same
-        labs = sorted(
-            {lab.id for lab in course.labs} | {file.stem for file in instance.bundles.glob("*.json")}
-        )
         try:
             attempts = [
-                (lab, str(one["student"]), int(one["number"])) for lab in labs for one in client.newest(lab)
+                (lab, str(one["student"]), int(one["number"]), int(one["id"]))
+                for lab in labs_of(instance, course)
+                for one in client.newest(lab)
             ]
             asked = client.asked()
         except HandInError as error:
@@ -51,7 +59,7 @@ def standing(instance: Instance, course: Course) -> Standing:
 def happened_since(then: Standing, now: Standing) -> list[str]:
     """What `now` has and `then` had not, in words; empty when nothing happened."""
     found = []
-    later = sorted({(student, lab) for lab, student, _ in set(now.attempts) - set(then.attempts)})
+    later = sorted({(student, lab) for lab, student, *_ in set(now.attempts) - set(then.attempts)})
     if later:
         found.append(f"{len(later)} hand-ins ({', '.join(f'{who}, {lab}' for who, lab in later[:3])})")
     if now.receipts_head != then.receipts_head:

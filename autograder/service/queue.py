@@ -67,6 +67,11 @@ class Job:
     first: bool = False
 
     @property
+    def order(self) -> tuple[bool, int]:
+        """The smaller one runs before the greater."""
+        return not self.first, self.number
+
+    @property
     def open(self) -> bool:
         """Whether it still has to run or is running."""
         return self.state in (State.WAITING, State.RUNNING)
@@ -76,11 +81,13 @@ class JobQueue:
     """The jobs of one instance. Call `start` inside the event loop and `stop` before it ends.
 
     `file` holds the jobs as JSON. A job that was running when the service ended is run again: each
-    command can be repeated without harm.
+    command can be repeated without harm. `pause` is how many seconds it rests when the file cannot be written.
     """
 
-    def __init__(self, file: Path, run: Callable[[list[str]], list[str]] | None = None) -> None:
-        self.file = file
+    def __init__(
+        self, file: Path, run: Callable[[list[str]], list[str]] | None = None, pause: float = 30
+    ) -> None:
+        self.file, self.pause = file, pause
         self.command_line = run or _course
         self.jobs: list[Job] = []
         if file.is_file():
@@ -89,8 +96,9 @@ class JobQueue:
             ]
             for job in self.jobs:
                 if job.state is State.RUNNING:
-                    job.state, job.started = State.WAITING, ""
+                    job.state, job.started, job.text = State.WAITING, "", ""
         self.progress = file.with_suffix(".progress")
+        self._ended_outside: set[int] = set()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -112,6 +120,7 @@ class JobQueue:
         """
         for job in self.jobs:
             if job.state is State.WAITING and job.command == command:
+                job.first = job.first or first
                 return job
         if sum(job.open for job in self.jobs) >= MOST_WAITING:
             raise QueueFull(f"{MOST_WAITING} jobs are waiting already")
@@ -125,7 +134,7 @@ class JobQueue:
     def before(self, job: Job) -> int:
         """How many jobs run before this one."""
         return sum(
-            other.open and (not other.first, other.number) < (not job.first, job.number)
+            other is not job and (other.state is State.RUNNING or (other.open and other.order < job.order))
             for other in self.jobs
         )
 
@@ -151,13 +160,14 @@ class JobQueue:
                 await self._wake.wait()
                 continue
             # what a class waits for at a fixed hour goes before what somebody started
-            job = min(waiting, key=lambda one: (not one.first, one.number))
+            job = min(waiting, key=lambda one: one.order)
             try:
                 await self._run(job)
-            except OSError as error:  # a full disk: nothing is lost but this job's end
-                log.exception("the queue could not be kept")
-                self._end_unkept(job, f"the queue could not be kept: {error}")
-                await asyncio.sleep(1)
+            except OSError:  # as a full disk; what has ended is known until the service ends, the rest waits
+                log.exception("the queue could not be kept in %s", self.file)
+                if not job.ended:
+                    job.state, job.started = State.WAITING, ""
+                await asyncio.sleep(self.pause)
 
     async def _run(self, job: Job) -> None:
         job.state, job.started, job.text = State.RUNNING, _now(), ""
@@ -183,16 +193,14 @@ class JobQueue:
                 os.killpg(process.pid, signal.SIGTERM)
             await process.wait()
             raise
-        if process.returncode == -signal.SIGTERM:
-            # somebody ends the whole service, and its command heard of it first
-            job.state, job.started = State.WAITING, ""
+        if process.returncode == -signal.SIGTERM and job.number not in self._ended_outside:
+            # somebody ends the whole service, and its command heard of it first; or the command alone: then once more
+            self._ended_outside.add(job.number)
+            job.state, job.started, job.text = State.WAITING, "", ""
             self._save()
             await asyncio.sleep(1)
             return
         self._end(job, State.DONE if process.returncode == 0 else State.FAILED, output)
-
-    def _end_unkept(self, job: Job, text: str) -> None:
-        job.state, job.text, job.ended = State.FAILED, text, _now()
 
     def _end(self, job: Job, state: State, text: str) -> None:
         job.state, job.text, job.ended = state, text[-SHOWN:].strip(), _now()

@@ -84,7 +84,7 @@ class ReleaseClock:
         for lab in labs:
             command = ["release", lab]
             before = [job for job in self.queue.jobs if job.command == command]
-            if any(job.open for job in before):
+            if any(job.state is State.RUNNING or (job.open and job.first) for job in before):
                 continue
             failed = [job for job in before if job.state is State.FAILED]
             if failed and now - datetime.fromisoformat(failed[-1].ended) < RETRY:

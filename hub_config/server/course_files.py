@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -51,8 +52,8 @@ def write_instance_settings(settings: Settings, dry: bool = False) -> bool:
     text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items())
     file = course.instance / "instance.toml"
     found = file.read_text("utf-8").splitlines(keepends=True) if file.is_file() else []
-    owned = tuple(f"{name} = " for name in OWNED)
-    current = "".join(line for line in found if line.startswith(owned)) == text
+    owned = re.compile("|".join(rf"{name} *=" for name in OWNED))
+    current = "".join(line for line in found if owned.match(line)) == text
     if dry or current:
         return current
     as_course(course.account, course.checkout, ["/bin/sh", "-c", WRITE_SETTINGS, str(course.instance)], text)

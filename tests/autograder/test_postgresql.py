@@ -398,23 +398,28 @@ def test_two_workers_and_a_killed_command_leave_every_grade_once(lab: MiniLab) -
 def test_a_new_semester_stores_the_gradebook_before_it_empties_it(
     lab: MiniLab, postgresql: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While somebody reads, nothing is touched; a second run after a kill stores it again."""
+    """While somebody reads, nothing is touched; what is stored is never replaced."""
     monkeypatch.setattr(emptied, "PATIENCE", 0.5)
     aside = tmp_path / "aside"
     aside.mkdir()
     with open_gradebook(lab.instance) as gradebook, quiet():
         assert len(gradebook.students) == 2  # which leaves a transaction open, as formgrader's pages would
         with pytest.raises(GradebookError, match=r"is open elsewhere .*Nothing was changed"):
-            emptied.require_nobody_reads(lab.instance)
-    emptied.require_nobody_reads(lab.instance)
-    (aside / "gradebook.dump").write_text("half of one")
+            emptied.require_nobody_works(lab.instance)
+    emptied.require_nobody_works(lab.instance)
+    (aside / "gradebook.dump").write_text("stored before")
     emptied.empty_gradebook(lab.instance, aside)
     assert not gradebook_exists(lab.instance)
     emptied.empty_gradebook(lab.instance, aside)  # run again: what is stored stays
     listed = subprocess.run(
-        ["pg_restore", "--list", str(aside / "gradebook.dump")], capture_output=True, text=True, check=True
+        ["pg_restore", "--list", str(aside / "gradebook.dump.later")],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "TABLE DATA public submitted_assignment" in listed.stdout
+    assert sorted(path.name for path in aside.iterdir()) == ["gradebook.dump", "gradebook.dump.later"]
+    assert (aside / "gradebook.dump").read_text() == "stored before"
     create_gradebook(lab.instance)
     with open_gradebook(lab.instance) as gradebook, quiet():
         assert gradebook.students == []

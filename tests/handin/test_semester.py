@@ -35,9 +35,11 @@ from autograder.report.class_glance import glance
 from autograder.restore import Restore
 from autograder.roster import Person, import_people
 from autograder.schedule import STARTS, dated
-from autograder.semester import begin
+from autograder.semester import begin, emptied
 from autograder.semester.archive import archive_semester, read_archive
-from autograder.semester.begin import MARKER, begin_semester
+from autograder.semester.begin import begin_semester
+from autograder.semester.half_begun import marker_file, read_marker, require_whole
+from autograder.service.queue import JobQueue
 from tests.conftest import MiniLab
 from tests.handin.running import RunningService
 
@@ -50,7 +52,8 @@ def graded(mini: MiniLab, tmp_path_factory: pytest.TempPathFactory) -> MiniLab:
     """Ada is graded and in a section; for tests to copy."""
     copy = mini.copy(tmp_path_factory.mktemp("graded") / "instance")
     copy.lab = replace(mini.lab, due=mini.lab.due.replace(year=2020))
-    copy.course = replace(mini.course, starts=date(2020, 3, 2), labs=(copy.lab,))
+    late = LatePolicy(closes_after=7)
+    copy.course = replace(mini.course, starts=date(2020, 3, 2), labs=(copy.lab,), late=late)
     folder = copy.instance.submitted / "ada" / LAB
     folder.mkdir(parents=True)
     nbformat.write(copy.reference(), folder / "01-Scale.ipynb")
@@ -109,7 +112,7 @@ def test_the_archive_can_be_read_without_the_course_and_brought_back(
     lab: MiniLab, archived: Path, tmp_path: Path
 ) -> None:
     then, _ = read_archive(archived)
-    assert {(who, number) for _, who, number in then.attempts} == {("ada", 2), ("bob", 1)}
+    assert {(who, number) for _, who, number, _ in then.attempts} == {("ada", 2), ("bob", 1)}
     assert sorted(path.name for path in (archived / "students").iterdir()) == ["ada.zip", "bob.zip"]
     with zipfile.ZipFile(archived / "students" / "bob.zip") as opened:
         assert f"attempts/{LAB}/1/01-Scale.ipynb" in opened.namelist()
@@ -197,11 +200,21 @@ def test_a_date_that_cannot_be_and_a_lab_that_is_open_stop_it(
     for starts, says in ((date(2027, 9, 7), "is a Tuesday"), (date(2020, 3, 2), "is not after 2020-03-02")):
         with pytest.raises(ConfigurationError, match=says):
             begin_semester(lab.instance, lab.course, archived, starts)
-    running = replace(lab.course, late=LatePolicy(closes_after=5000))
+    for running in (LatePolicy(closes_after=5000), LatePolicy()):  # the second closes never
+        with pytest.raises(ConfigurationError, match=f"{LAB} still takes hand-ins"):
+            begin_semester(lab.instance, replace(lab.course, late=running), archived, AUTUMN)
+    extended = lab.instance.root / "extensions.json"
+    extended.write_text(json.dumps({LAB: {"ada": "2199-01-01T00:00:00+00:00"}}))
     with pytest.raises(ConfigurationError, match=f"{LAB} still takes hand-ins"):
-        begin_semester(lab.instance, running, archived, AUTUMN)
-    assert attempts(service) == {"ada": 2, "bob": 1}
-    assert begin_semester(lab.instance, running, archived, AUTUMN, early=True).forgotten == 2
+        begin_semester(lab.instance, lab.course, archived, AUTUMN)
+    queue = JobQueue(lab.instance.root / "queue.json")
+    queue.add("grade everyone", ["grade", LAB], "ta1")
+    with pytest.raises(ConfigurationError, match="1 open jobs, as 'grade everyone'"):
+        begin_semester(lab.instance, lab.course, archived, AUTUMN, early=True)
+    queue.file.unlink()
+    assert attempts(service) == {"ada": 2, "bob": 1} and destination(lab.instance, LAB).is_dir()
+    assert list(lab.instance.root.parent.glob("instance-until-*")) == []
+    assert begin_semester(lab.instance, lab.course, archived, AUTUMN, early=True).forgotten == 2
 
 
 def test_the_class_is_empty_afterwards_and_nothing_is_lost(
@@ -228,13 +241,21 @@ def test_the_class_is_empty_afterwards_and_nothing_is_lost(
     assert glance(lab.instance, course).students == 0 and audit(lab.instance).problems == []
 
 
-STEPS = ["write_whole", "_forget_attempts", "remove_withdrawn", "move_aside", "empty_gradebook"]
+STEPS = [
+    "_require_archived",
+    "make_aside",
+    "write_whole",
+    "_forget_attempts",
+    "move_aside",
+    "empty_gradebook",
+    "remove_withdrawn",
+    "note",
+]
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("step", STEPS)
 def test_a_command_killed_at_any_step_is_run_again(
-    lab: MiniLab, service: RunningService, archived: Path, step: str, when: str
+    lab: MiniLab, service: RunningService, archived: Path, step: str
 ) -> None:
     """A process that ends at once: no clause of it runs. Then somebody presses a button, and it is run again."""
     child = os.fork()
@@ -242,42 +263,106 @@ def test_a_command_killed_at_any_step_is_run_again(
         real = getattr(begin, step)
 
         def killed(*given: object) -> None:
-            if when == "after":
-                real(*given)
+            real(*given)
             os._exit(9)
 
         setattr(begin, step, killed)
         begin_semester(lab.instance, lab.course, archived, AUTUMN)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
-    if (lab.instance.root / MARKER).exists():
+    marker = read_marker(lab.instance)
+    if marker is None:  # nothing was changed but the labs, which are out of sight until the next command
+        assert attempts(service) == {"ada": 2, "bob": 1}
+    else:
         note(lab.instance, "pressed a button meanwhile")
-        with pytest.raises(BackupError, match="name that one"):
-            other = archived.with_name("other")
-            shutil.copytree(archived, other)
-            sums = other / "SHA256SUMS"
-            sums.write_text("".join(reversed(sums.read_text().splitlines(keepends=True))))
-            begin_semester(lab.instance, lab.course, other, AUTUMN)
+        with pytest.raises(BackupError, match="or another date was given"):
+            begin_semester(lab.instance, lab.course, archived, AUTUMN + timedelta(weeks=1))
+        with pytest.raises(ConfigurationError, match="a semester is half begun"):
+            require_whole(lab.instance)
     begin_semester(lab.instance, lab.course, archived, AUTUMN)
     assert attempts(service) == {} and dated(lab.course, lab.instance).starts == AUTUMN
-    assert service.client("ada").overview()["labs"] == []
-    assert not (lab.instance.root / MARKER).exists() and not lab.instance.receipts.exists()
+    assert service.client("ada").overview()["labs"] == [] and published(lab.instance, LAB) is None
+    assert read_marker(lab.instance) is None and not lab.instance.receipts.exists()
     assert len(list(lab.instance.root.parent.glob("instance-until-*/receipts.jsonl"))) == 1
+
+
+def test_what_arrives_after_the_proof_is_kept_and_named(
+    lab: MiniLab, service: RunningService, archived: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an upload that had begun, or a lab that somebody published again after a kill."""
+    real = begin._forget_attempts
+
+    def meanwhile(*given: object) -> int:
+        hidden = destination(lab.instance, LAB).with_name(f".{LAB}.withdrawn")
+        shutil.copytree(hidden, destination(lab.instance, LAB))
+        hand_in(lab, service, "ada")
+        return real(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(begin, "_forget_attempts", meanwhile)
+    done = begin_semester(lab.instance, lab.course, archived, AUTUMN)
+    ((kept, who, number, _),) = done.kept
+    assert (kept, who, number) == (LAB, "ada", 3) and attempts(service) == {"ada": 3}
+
+
+def test_a_gradebook_outside_replaces_no_other(
+    lab: MiniLab, service: RunningService, archived: Path, tmp_path: Path
+) -> None:
+    """An old one of the same name lies in the instance; and one more is made before the command is run again."""
+    elsewhere = tmp_path / "elsewhere" / "gradebook.db"
+    elsewhere.parent.mkdir()
+    shutil.copy(lab.instance.gradebook, elsewhere)
+    lab.instance.gradebook.write_bytes(b"of long ago")
+    lab.instance.set("gradebook", f"sqlite:///{elsewhere}")
+    done = begin_semester(lab.instance, lab.course, archived, AUTUMN)
+    elsewhere.write_bytes(b"made by a page")
+    emptied.empty_gradebook(lab.instance, done.aside)
+    assert (done.aside / "gradebook.db").read_bytes() == b"of long ago"
+    assert (done.aside / "gradebook.db.later").read_bytes().startswith(b"SQLite format 3")
+    assert (done.aside / "gradebook.db.later.later").read_bytes() == b"made by a page"
+
+
+def test_a_marker_that_is_damaged_and_a_folder_that_is_gone_are_named(
+    lab: MiniLab, service: RunningService, archived: Path
+) -> None:
+    marker_file(lab.instance).write_text('{"archive": 1}')
+    with pytest.raises(BackupError, match=r"semester\.json is damaged"):
+        begin_semester(lab.instance, lab.course, archived, AUTUMN)
+    _, digest = read_archive(archived)
+    marker = {"archive": digest, "starts": AUTUMN.isoformat(), "aside": "instance-until-never"}
+    marker_file(lab.instance).write_text(json.dumps(marker))
+    with pytest.raises(BackupError, match="where the last semester goes, is gone"):
+        begin_semester(lab.instance, lab.course, archived, AUTUMN)
+    assert attempts(service) == {"ada": 2, "bob": 1}
+
+
+def test_a_second_semester_follows_the_first(lab: MiniLab, service: RunningService, archived: Path) -> None:
+    begin_semester(lab.instance, lab.course, archived, AUTUMN)
+    create_gradebook(lab.instance)
+    note(lab.instance, "taught")
+    archive_semester(lab.instance, lab.course, archived.with_name("autumn"))
+    later = AUTUMN + timedelta(weeks=26)
+    begin_semester(lab.instance, lab.course, archived.with_name("autumn"), later, early=True)
+    assert dated(lab.course, lab.instance).starts == later
 
 
 def test_an_instance_that_cannot_be_moved_is_told_before_anything_is_deleted(
     lab: MiniLab, service: RunningService, archived: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def elsewhere(self: Path, target: Path) -> Path:
-        if self.name == ".probe":
-            raise OSError(18, "Invalid cross-device link")
-        return original(self, target)
+    real = Path.lstat
 
-    original = Path.rename
-    monkeypatch.setattr(Path, "rename", elsewhere)
-    with pytest.raises(BackupError, match=r"cannot be moved to .*Nothing was changed"):
+    def lstat(self: Path) -> os.stat_result:
+        """The verdicts lie on a disk of their own."""
+        found = real(self)
+        values = list(found[:10])
+        if self.name == "verdicts":
+            values[2] += 1
+        return os.stat_result(values)
+
+    monkeypatch.setattr(Path, "lstat", lstat)
+    with pytest.raises(BackupError, match=r"verdicts is on another file system.*Nothing was changed"):
         begin_semester(lab.instance, lab.course, archived, AUTUMN)
     assert attempts(service) == {"ada": 2, "bob": 1} and destination(lab.instance, LAB).is_dir()
+    assert list(lab.instance.root.parent.glob("instance-until-*")) == []
 
 
 def test_the_commands_ask_before_they_delete(
@@ -287,12 +372,14 @@ def test_the_commands_ask_before_they_delete(
     root = ["--instance", str(lab.instance.root)]
     target = tmp_path / "spring"
     done = CliRunner().invoke(semester, ["archive", str(target), *root], catch_exceptions=False)
-    assert "2 students. It holds personal data" in done.stderr
+    assert "2 students. It holds personal data" in " ".join(done.stderr.split())
     command = ["begin", "2027-09-06", "--archive", str(target), *root]
     asked = CliRunner().invoke(semester, command, input="n\n")
     assert asked.exit_code == 1 and attempts(service) == {"ada": 2, "bob": 1}
     done = CliRunner().invoke(semester, [*command, "--yes"], catch_exceptions=False)
-    assert "the attempts of 2 students were deleted" in done.stderr and attempts(service) == {}
+    assert (
+        "the attempts of 2 students were deleted" in " ".join(done.stderr.split()) and attempts(service) == {}
+    )
 
 
 @given(st.integers(1, 400))
@@ -314,6 +401,7 @@ def test_a_class_has_its_dates_by_whole_weeks(weeks: int) -> None:
 
 
 def test_dates_that_are_none_are_named(lab: MiniLab) -> None:
-    lab.instance.set(STARTS, "next monday")
-    with pytest.raises(ConfigurationError, match=r"instance\.toml: starts = 'next monday' is no date"):
-        dated(lab.course, lab.instance)
+    for text, what in (("next monday", "date"), ("2027-09-07", "Monday")):
+        lab.instance.set(STARTS, text)
+        with pytest.raises(ConfigurationError, match=rf"instance\.toml: starts = '{text}' is no {what}"):
+            dated(lab.course, lab.instance)

@@ -77,9 +77,10 @@ class Client:
         """Every attempt of one person."""
         return self._json("GET", f"students/{name}")["attempts"]  # type: ignore[no-any-return]
 
-    def forget(self, name: str) -> int:
-        """Delete everything of one person; return how many attempts there were."""
-        return int(self._json("DELETE", f"students/{name}")["attempts"])
+    def forget(self, name: str, up_to: int | None = None) -> int:
+        """Delete everything of one person, but for attempts with an id beyond `up_to`; return how many they were."""
+        limit = f"?up_to={up_to}" if up_to is not None else ""
+        return int(self._json("DELETE", f"students/{name}{limit}")["attempts"])
 
     def _json(self, method: str, path: str, body: bytes | None = None, kind: str = "") -> dict[str, Any]:
         answer: dict[str, Any] = self._ask(method, path, body, kind).json()

@@ -193,11 +193,17 @@ class Store:
                 found.setdefault(row.attempt, {})[row.notebook] = row.sha256
         return found
 
-    def forget(self, student: str) -> int:
-        """Delete everything of one student; return how many attempts there were. Files that others share stay."""
+    def forget(self, student: str, up_to: int | None = None) -> int:
+        """Delete everything of one student; return how many attempts there were. Files that others share stay.
+
+        With `up_to`, attempts with a greater id stay.
+        """
         with self._naming:
             with Session(self.engine) as session, session.begin():
-                mine = session.scalars(select(Attempt.id).where(Attempt.student == student)).all()
+                query = select(Attempt.id).where(Attempt.student == student)
+                if up_to is not None:
+                    query = query.where(Attempt.id <= up_to)
+                mine = session.scalars(query).all()
                 for table in (Feedback, Score, Request):
                     session.execute(delete(table).where(table.attempt.in_(mine)))
                 session.execute(delete(Attempt).where(Attempt.id.in_(mine)))

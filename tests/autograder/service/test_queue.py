@@ -218,19 +218,45 @@ def test_what_a_class_waits_for_goes_first(tmp_path: Path) -> None:
     assert log.read_text() == "cab"
 
 
-def test_a_queue_that_cannot_be_kept_goes_on(tmp_path: Path) -> None:
-    """As on a full disk, for a while."""
+def test_a_queue_that_cannot_be_kept_for_a_while_loses_nothing(tmp_path: Path) -> None:
+    """As on a full disk."""
 
     async def work() -> None:
-        queue = JobQueue(tmp_path / "queue.json", python)
-        first, second = (queue.add(name, [f"print({name!r})"], "ta1") for name in ("a", "b"))
+        queue = JobQueue(tmp_path / "queue.json", python, pause=0.05)
+        jobs = [queue.add(name, [f"print({name!r})"], "ta1") for name in ("a", "b")]
         queue.file = tmp_path / "gone" / "queue.json"
         queue.start()
-        await until(lambda: not first.open)
-        assert first.state is State.FAILED and "could not be kept" in first.text
+        await asyncio.sleep(0.5)
+        assert [job.state for job in jobs] == [State.WAITING] * 2
         queue.file = tmp_path / "queue.json"
-        await until(lambda: not second.open)
-        assert second.state is State.DONE
+        await until(lambda: not any(job.open for job in jobs))
+        assert [(job.state, job.text) for job in jobs] == [(State.DONE, "a"), (State.DONE, "b")]
         await queue.stop()
+
+    run(work)
+
+
+def test_a_command_that_somebody_ends_twice_has_failed(tmp_path: Path) -> None:
+    async def work() -> None:
+        queue = JobQueue(tmp_path / "queue.json", python)
+        job = queue.add(
+            "x", ["import os, signal; os.kill(os.getpid(), signal.SIGTERM); signal.pause()"], "ta1"
+        )
+        behind = queue.add("y", ["print('y')"], "ta1")
+        queue.start()
+        await until(lambda: not behind.open)
+        assert (job.state, behind.state) == (State.FAILED, State.DONE)
+        await queue.stop()
+
+    run(work)
+
+
+def test_a_command_that_waits_can_become_the_first(tmp_path: Path) -> None:
+    async def work() -> None:
+        queue = JobQueue(tmp_path / "queue.json", python)
+        queue.add("a", ["print(1)"], "ta1")
+        job = queue.add("b", ["print(2)"], "ines")
+        assert queue.before(job) == 1
+        assert queue.add("b", ["print(2)"], "the calendar", first=True) is job and queue.before(job) == 0
 
     run(work)

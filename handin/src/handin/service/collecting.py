@@ -84,9 +84,13 @@ class StudentData(Api):
         self.finish({"attempts": [attempt_json(attempt, pages.get(attempt.id, {})) for attempt in attempts]})
 
     async def delete(self, student: str) -> None:
-        """Delete it all. It cannot be brought back."""
+        """Delete it all, or attempts up to the id `up_to`. It cannot be brought back."""
         self.require_collector()
-        self.finish({"attempts": await self.work(self.state.store.forget, student)})
+        last = self.get_query_argument("up_to", "")
+        if last and not (last.isascii() and last.isdecimal()):
+            raise HTTPError(400, "up_to is the id of an attempt")
+        up_to = row_number(last) if last else None
+        self.finish({"attempts": await self.work(self.state.store.forget, student, up_to)})
 
 
 def request_json(one: grades.Asked) -> dict[str, Any]:

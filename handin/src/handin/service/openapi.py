@@ -104,6 +104,7 @@ def description(prefix: str) -> dict[str, Any]:
     one = {"name": "number", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 0}}
     notebook = _name("notebook")
     whose = {"name": "student", "in": "query", "required": True, "schema": {"type": "string"}}
+    up_to = {"name": "up_to", "in": "query", "schema": {"type": "integer", "minimum": 0}}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Handing in", "version": "1"},
@@ -150,7 +151,7 @@ def description(prefix: str) -> dict[str, Any]:
             },
             "/api/students/{student}": {
                 "get": _operation("All that is kept of one person (collecting)", _json(attempts), [student]),
-                "delete": _operation("Delete it (collecting)", _json(number), [student]),
+                "delete": _operation("Delete it (collecting)", _json(number), [student, up_to]),
             },
         },
     }
