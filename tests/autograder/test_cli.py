@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
+import pytest
 
+from autograder.commands.grade import chosen_instance
 from autograder.course import ROOT
+from autograder.errors import ConfigurationError
 from tests.conftest import MiniLab
 
 COURSE = [str(ROOT / ".venv-staff" / "bin" / "course")]
@@ -51,3 +56,11 @@ def test_grade_prints_one_json_list(fresh_mini: MiniLab) -> None:
     assert table.returncode == 0 and "90/100" in table.stdout
     feedback = course("feedback", fresh_mini.lab.id, "--instance", str(fresh_mini.instance.root))
     assert feedback.returncode == 0 and feedback.stdout.startswith("1 pages below")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can work in another account's folder")
+def test_root_writes_nothing_into_another_accounts_instance(tmp_path: Path) -> None:
+    os.chown(tmp_path, 12345, 12345)
+    with pytest.raises(ConfigurationError, match=r"belongs to the account #12345.*runuser -u #12345"):
+        chosen_instance(tmp_path)
+    assert chosen_instance(tmp_path, for_root=True).root == tmp_path and list(tmp_path.iterdir()) == []
