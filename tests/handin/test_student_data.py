@@ -67,11 +67,14 @@ def test_the_archive_holds_work_grades_feedback_and_receipts(graded: MiniLab, tm
         export_student(graded.instance, "ada", target)
 
 
-def test_after_deleting_only_receipts_name_the_student(graded: MiniLab, service: RunningService) -> None:
+def test_after_deleting_only_receipts_and_the_journal_name_the_student(
+    graded: MiniLab, service: RunningService
+) -> None:
     gone = forget_student(graded.instance, "ada")
     assert (gone.attempts, gone.labs, gone.folders, gone.receipts) == (1, 1, 7, 2)
     assert [path for path in graded.instance.root.rglob("*") if "ada" in path.parts] == []
-    assert files_holding(graded.instance.root, b'"student": "ada"') == ["receipts.jsonl"]
+    kept = ["actions.jsonl", "receipts.jsonl"]
+    assert files_holding(graded.instance.root, b'"student": "ada"') == kept
     assert files_holding(graded.instance.root, b"written by ada") == []
     assert len(files_holding(graded.instance.root, b"written by bob")) > 2  # the search finds what is there
     with open_gradebook(graded.instance) as gradebook, quiet():
@@ -79,7 +82,7 @@ def test_after_deleting_only_receipts_name_the_student(graded: MiniLab, service:
     assert service.client("ada").overview()["attempts"] == []
     assert len(service.client("bob").overview()["attempts"]) == 1
     assert audit(graded.instance).problems == []
-    assert export_student(graded.instance, "ada", graded.instance.root / "ada.zip") == 1  # the receipts
+    assert export_student(graded.instance, "ada", graded.instance.root / "ada.zip") == 2  # receipts, journal
 
 
 def test_a_deleted_student_can_hand_in_again(graded: MiniLab, service: RunningService) -> None:
