@@ -29,6 +29,7 @@ COMMANDS = {
     "student": "student",
     "verify": "verify",
     "calibrate": "calibrate",
+    "chance": "chance",
     "mutate": "mutate",
     "demo": "demo",
     "bench": "bench",
