@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from autograder.build.changes import Content
 from autograder.build.outbound import published
 from autograder.course import Instance
 from autograder.errors import BusyError, ConfigurationError, CourseError
-from autograder.files import locked
+from autograder.files import locked, write_whole
 
 
 @dataclass(frozen=True)
@@ -54,14 +53,8 @@ def read_releases(instance: Instance) -> dict[str, list[Release]]:
 
 def write_releases(instance: Instance, releases: dict[str, list[Release]]) -> None:
     """Replace the record in one step."""
-    part = record_file(instance).with_suffix(".part")
-    part.unlink(missing_ok=True)
     content = {lab: [asdict(item) for item in items] for lab, items in releases.items() if items}
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        json.dump(content, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(record_file(instance))
+    write_whole(record_file(instance), json.dumps(content, indent=1))
 
 
 def was_released(instance: Instance, lab_id: str) -> bool:

@@ -18,7 +18,7 @@ from autograder.report.changes import regrades
 from autograder.report.side_by_side import LINES, pair_rows
 from autograder.report.similarity import last_comparison
 from autograder.service.manual_grading import BY_HAND
-from autograder.service.served import served, served_course
+from autograder.service.served import built_labs, served, served_course
 from autograder.service.staff_page import QueueingPage, StaffPage
 
 MOST = 500
@@ -79,7 +79,7 @@ class ChangesPage(StaffPage):
     def gather(self) -> dict[str, Any]:  # type: ignore[override]
         """The changes of all labs, or of the one in `?lab=`."""
         lab = self.get_query_argument("lab", "")
-        labs = [one.id for one in served_course().labs if served().bundle(one.id).is_file()]
+        labs = built_labs()
         if lab and lab not in labs:
             raise web.HTTPError(404)
         by_hand = [one for one in read_actions(served()) if one.what.startswith(BY_HAND)]
@@ -106,8 +106,7 @@ class SimilarPage(StaffPage):
 
     def gather(self) -> dict[str, Any]:  # type: ignore[override]
         """Every lab that is built."""
-        labs = [one.id for one in served_course().labs if served().bundle(one.id).is_file()]
-        return {"labs": [(lab, last_comparison(served(), lab)) for lab in labs]}
+        return {"labs": [(lab, last_comparison(served(), lab)) for lab in built_labs()]}
 
 
 class CompareForm(QueueingPage):

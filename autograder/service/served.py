@@ -15,6 +15,11 @@ def served() -> Instance:
     return Instance(Path(os.environ[INSTANCE_VARIABLE]))
 
 
+def built_labs() -> list[str]:
+    """Ids of the course's labs that are built here."""
+    return [lab.id for lab in served_course().labs if served().bundle(lab.id).is_file()]
+
+
 def served_course() -> Course:
     """The course as the class of this instance follows it."""
     return followed(load_course(), served())
