@@ -173,7 +173,7 @@ def open_work_of_student1(hub: RunningHub, people: Person, name: str) -> Page:
     for number in (1, 2):
         page = formgrader(hub, people, name, f"gradebook/{LAB}/{WRITTEN}")
         page.get_by_text(f"Submission #{number}").click()
-        page.locator(".nbgrader_cell").last.wait_for()
+        page.wait_for_url(re.compile(r"/formgrader/submissions/"))  # until it is loaded, every cell of it
         if page.locator(".nbgrader_cell", has_text="I measured it.").count():
             return page
         page.close()
