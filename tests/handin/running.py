@@ -139,6 +139,15 @@ class RunningService:
         for name in names:
             (self.published / lab / f"{name}.ipynb").write_text("{}")
 
+    def takes_hand_ins(self, login: str) -> None:
+        """Assert that a hand-in reaches the course service, and that a browser is sent to log in at `login`."""
+        lab, files = "Lab-0.1-Mini", {"01-Scale.ipynb": b"{}"}
+        self.publish(lab, "01-Scale")
+        receipt = self.client("ada").hand_in(lab, files)
+        assert self.client("collector").attempt(receipt["id"]) == files
+        page = requests.get(f"{self.url}/", allow_redirects=False, timeout=20)
+        assert page.status_code == 302 and page.headers["Location"].startswith(login)
+
     def kept_files(self) -> list[str]:
         """Names of all files of hand-ins and feedback, finished or not."""
         return sorted(
