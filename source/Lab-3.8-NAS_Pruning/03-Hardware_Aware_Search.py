@@ -77,8 +77,8 @@ def subnet_accuracy(layers: list[str], rows: dict[str, Tensor]) -> float:
 # ## Why
 #
 # Notebook 02 spent a budget of parameters. A user waits for milliseconds, and the two do not go together: a layer
-# with 1 head and 256 channels has 4.3 times the parameters of one with 1 head and 32 channels and took 2.8 times as
-# long on the machine this was written on (1.36 against 0.49 ms for 64 pictures), and 0.47 ms belonged to no layer at
+# with 1 head and 256 channels has 4.3 times the parameters of one with 1 head and 32 channels and took 2.2 times as
+# long on the machine this was written on (1.08 against 0.50 ms for 64 pictures), and 0.40 ms belonged to no layer at
 # all. Timing every candidate of a search is slow. Twelve kinds of layer make 3,257,436 networks with up to six
 # layers, and one table with 12 entries and a fixed cost predicts the time of each of them.
 
@@ -312,11 +312,10 @@ checks.assert_raises(
 # ## Predict, then run: does the table hold?
 #
 # The next cells fill your table for batches of 64 pictures and then time twelve random networks as wholes,
-# interleaved. The clock is `time.process_time`, which counts only what this process computes: other programs on the
-# machine disturb it less than they disturb a wall clock. On some machines it advances in steps of several
-# milliseconds, longer than a run; `pick_clock` measures the step and takes `time.perf_counter` where it is too
-# coarse. If layers did not disturb each other, all points would lie on the line. How far off do you expect a network
-# of six layers, whose time is the sum of seven numbers, each with an error of its own?
+# interleaved. The clock is `time.perf_counter`, the wall clock. `time.process_time` counts only what this process
+# computes, so other programs disturb it less, but on a virtual machine it can stand still for longer than a run: once
+# it gave a network 0 ms. If layers did not disturb each other, all points would lie on the line. How far off do you
+# expect a network of six layers, whose time is the sum of seven numbers, each with an error of its own?
 
 # %%
 shown = pictures["validation"]["pixel_values"][:64]
@@ -332,20 +331,7 @@ def run(layers: list[str]) -> None:
     networks[key](shown)
 
 
-def pick_clock() -> Callable[[], float]:
-    """The clock of this process, or the wall clock where the former's steps exceed 0.05 ms."""
-    steps = []
-    for _ in range(5):
-        before = now = time.process_time()
-        while now == before:
-            now = time.process_time()
-        steps.append(now - before)
-    return time.process_time if statistics.median(steps) < 5e-5 else time.perf_counter
-
-
-clock = pick_clock()
-print("clock:", clock.__name__)
-measured_table = latency_table(run, list(KINDS), clock=clock, repeats=15)
+measured_table = latency_table(run, list(KINDS), clock=time.perf_counter, repeats=15)
 print("fixed", round(measured_table["fixed"], 2), "ms")
 print({kind: round(value, 2) for kind, value in measured_table["layers"].items()})
 
@@ -354,7 +340,7 @@ g = torch.Generator().manual_seed(1)
 some = [random_layers(g) for _ in range(12)]
 predicted = [predict_latency(measured_table, layers) for layers in some]
 timed = evaluation.latencies(
-    {str(n): lambda layers=layers: run(layers) for n, layers in enumerate(some)}, repeats=15, clock=clock
+    {str(n): lambda layers=layers: run(layers) for n, layers in enumerate(some)}, repeats=15
 )
 measured = [part.median for part in timed.values()]
 correlation = torch.corrcoef(torch.tensor([predicted, measured]))[0, 1].item()
@@ -376,9 +362,10 @@ axes.set_ylabel("measured (ms)")
 plots.show(figure)
 
 # %% [markdown]
-# In one run here the correlation was 0.999 and every depth was predicted 9 to 12% too fast, six layers by 12%. An
-# error of one sign at all depths is a bias and no scatter; we do not know its cause. Nothing here is graded: your
-# numbers depend on your machine.
+# In four runs here the correlation was 0.999 or 1.000. In three of them the error was 1.4 to 2.3% on average, with
+# both signs. In the fourth every depth was predicted 3 to 7% too fast: an error of one sign at all depths is a bias
+# and no scatter. The table is filled before the networks are timed, and turns inside each of the two do not help when
+# the machine gets slower in between. Nothing here is graded: your numbers depend on your machine.
 #
 # ## You write: the Pareto front
 #
@@ -505,15 +492,14 @@ table = evaluation.report(
     pictures["validation"],
     latency_rows=64,
     repeats=9,
-    clock=clock,
 )
 print(
     evaluation.show(table.drop(columns=["bits a weight", "sparsity", "times smaller", "bytes", "recovery"]))
 )
 
 # %% [markdown]
-# In one run the front went from 1.2 ms and 0.758 over 2.7 ms and 0.791 to 7.5 ms and 0.810; the largest subnet took
-# 11.7 ms and has 0.827. A quarter of the time keeps 96% of the accuracy. Neighbours in the middle of the front are
+# In one run the front went from 1.0 ms and 0.758 over 2.3 ms and 0.791 to 6.2 ms and 0.810; the largest subnet took
+# 9.3 ms and has 0.827. A quarter of the time keeps 96% of the accuracy. Neighbours in the middle of the front are
 # 0.001 or 0.002 apart on 1,000 pictures, and the standard error of an accuracy on the 400 that chose them is 0.02:
 # another 400 pictures, or another table, and one of them is replaced.
 
@@ -560,9 +546,9 @@ for price in (0.0, 0.3):
     print(f"accuracy {subnet_accuracy(layers, pictures['validation']):.3f}")
 
 # %% [markdown]
-# At price 0 it takes the largest kind three times: about 6 ms and 0.827, the accuracy of all six layers. At 0.3 a
-# millisecond two runs ended with 1.9 ms and 0.769 and with 2.2 ms and 0.766; on the front of forty random subnets 1.9
-# ms have 0.781. The gradient form trains a mixture, and you take its largest part, a network that was never evaluated
+# At price 0 it takes the largest kind three times: about 4.7 ms and 0.827, the accuracy of all six layers. At 0.3 a
+# millisecond two runs ended with 2.0 ms and 0.769 and with 1.9 ms and 0.766; on the front of forty random subnets 1.8
+# ms have 0.788. The gradient form trains a mixture, and you take its largest part, a network that was never evaluated
 # during the search. And each price needs a run of its own, where the front shows all prices at once.
 
 # %% [markdown]
