@@ -82,7 +82,7 @@ class QueueHandler(Guarded, BaseApiHandler):  # type: ignore[misc]
 
 
 class UtilsScript(web.RequestHandler):
-    """nbgrader's utils.js with our script behind it: every page loads it, and no template has to be changed."""
+    """nbgrader's utils.js with our scripts behind it: every page loads it, and no template has to be changed."""
 
     def get(self) -> None:
         """The script; it holds nothing secret."""
@@ -90,7 +90,8 @@ class UtilsScript(web.RequestHandler):
         self.set_header("Cache-Control", "no-cache")
         # nbgrader's file ends in a function without a semicolon, which ours would call
         self.write((Path(handlers.static_path) / "js" / "utils.js").read_text("utf-8") + ";\n")
-        self.write((STATIC / "course.js").read_text("utf-8"))
+        for name in ("course.js", "accessible.js"):
+            self.write((STATIC / name).read_text("utf-8"))
 
 
 def queue_job(handler: Any, title: str, command: Sequence[str], lab: str, student: str = "") -> Job:

@@ -5,6 +5,7 @@ The tests of this file go on with that story and run in its order.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -15,12 +16,17 @@ from autograder.course import Instance
 from hub_config.running import RunningHub
 from tests.hub.accessible import PHONE, overhang, violations
 from tests.hub.conftest import needs_root
-from tests.hub.test_week import formgrader
+from tests.hub.test_week import WRITTEN, formgrader, open_work_of_student1
 
 pytestmark = [needs_root, pytest.mark.timeout(600)]
 
 LAB = "Lab-3.1-Post_Training_Quantization"
 HOSTILE = "<script>window.pwned = 1</script>"
+FORMGRADERS = [
+    "manage_assignments", f"manage_submissions/{LAB}", "gradebook", f"gradebook/{LAB}", f"gradebook/{LAB}/{WRITTEN}",
+    "manage_students", "manage_students/{student}", f"manage_students/{{student}}/{LAB}", "queue",
+]  # fmt: skip
+"""nbgrader's own pages, with what the course adds to them."""
 PAGES = ["class", "people", "requests", "changes", "similar", "journal"]
 Person = Callable[[str], BrowserContext]
 Look = Callable[[Page, str], None]
@@ -138,6 +144,46 @@ def test_every_page_can_be_read_by_everybody(hub: RunningHub, people: Person, lo
     page.set_viewport_size(PHONE)
     assert overhang(page) <= 0
     look(page, f"36-phone-{name}")
+    page.close()
+
+
+@pytest.mark.parametrize("name", FORMGRADERS)
+def test_formgraders_pages_can_be_read_by_everybody(hub: RunningHub, people: Person, name: str) -> None:
+    page = formgrader(hub, people, "ta1", name.format(student=f"{hub.prefix}student1"))
+    expect(page.locator("#main-table")).not_to_contain_text("Loading")
+    assert violations(page) == []
+    page.set_viewport_size(PHONE)
+    assert overhang(page) <= 0
+    page.close()
+
+
+def test_a_submission_is_graded_by_who_hears_the_page(hub: RunningHub, people: Person) -> None:
+    page = open_work_of_student1(hub, people, "ta1")
+    expect(page.get_by_label(re.compile("^Points for ")).first).to_be_visible()
+    expect(page.get_by_label(re.compile("^Comment on ")).first).to_be_visible()
+    assert violations(page) == []
+    page.close()
+
+
+def test_icons_have_names_and_keys(hub: RunningHub, people: Person) -> None:
+    student = f"{hub.prefix}student1"
+    page = formgrader(hub, people, "ta1", f"gradebook/{LAB}/{WRITTEN}")
+    expect(page.locator("#main-table a.name-shown", has_text=student)).to_be_hidden()
+    for button in page.get_by_role("button", name="Show the name").all():
+        button.focus()
+        page.keyboard.press("Enter")
+    expect(page.locator("#main-table a.name-shown", has_text=student)).to_be_visible()
+    page.goto(f"{hub.url}/services/course/formgrader/manage_submissions/{LAB}")
+    expect(page.get_by_role("link", name=f"Autograde, {student}", exact=True)).to_be_visible()
+    page.close()
+
+
+def test_no_page_advises_to_grade_without_the_sandbox(hub: RunningHub, people: Person) -> None:
+    """nbgrader's own text would: `nbgrader autograde` runs a hand-in under the account of whoever types it."""
+    page = formgrader(hub, people, "ta1", f"manage_submissions/{LAB}")
+    page.get_by_text("What the buttons do").click()
+    expect(page.get_by_text("nbgrader autograde")).to_have_count(1)
+    expect(page.locator("main")).to_contain_text("Never run nbgrader autograde")
     page.close()
 
 

@@ -1,4 +1,4 @@
-// Appended to nbgrader's utils.js, which every page of formgrader loads: the queue on each page, links that
+// Appended to nbgrader's utils.js, which every page of formgrader loads, as accessible.js is: the queue on each page, links that
 // work behind a Hub, and no buttons that an assistant may not press.
 
 (function () {
@@ -111,16 +111,11 @@
         $("head").append($("<link/>").attr({rel: "stylesheet", href: root() + "/formgrader/course/course.css"}));
         var sidebar = $(".nav-stacked");
         if (!sidebar.length) { return; } // the page of one submission
-        [["class", "Class"], ["people", "People"], ["requests", "Requests"], ["changes", "Changes"],
-            ["similar", "Alike"], ["journal", "Journal"], ["queue", "Queue"]].forEach(function (page) {
-            sidebar.append($("<li/>").append(
-                $("<a/>").attr("href", root() + "/formgrader/" + page[0]).text(page[1])));
-        });
         if (window === window.top) {
-            sidebar.append($("<li/>").addClass("course-instructor").append(
+            sidebar.append($("<li/>").addClass("course-instructor").attr("role", "presentation").append(
                 $("<a/>").attr("href", root() + "/lab").text("JupyterLab of the course")));
         }
-        $("#main-table").closest("table").before($("<div/>").attr("id", "course-queue"));
+        $("#main-table").closest(".wide").before($("<div/>").attr("id", "course-queue"));
         if (/\/manage_submissions\//.test(location.pathname)) {
             $("#course-queue").before($("<button/>").addClass("btn btn-default").attr("id", "grade-everyone")
                 .text("Grade everyone").click(function () {

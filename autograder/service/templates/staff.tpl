@@ -1,3 +1,4 @@
+{%- from "macros.tpl" import staff_pages -%}
 <!doctype html>
 <html lang="en">
 <head>
@@ -9,7 +10,7 @@
 <body>
 <a class="skip" href="#content">To the content</a>
 <header><nav aria-label="Course">
-{% for address, name in [("manage_assignments", "Labs"), ("gradebook", "Manual grading"), ("class", "Class"), ("people", "People"), ("requests", "Requests"), ("changes", "Changes"), ("similar", "Alike"), ("journal", "Journal"), ("queue", "Queue")] -%}
+{% for address, name in [("manage_assignments", "Labs"), ("gradebook", "Manual grading")] + staff_pages -%}
 <a href="{{ base_url }}/formgrader/{{ address }}"{% if address == here %} aria-current="page"{% endif %}>{{ name }}</a>
 {% endfor %}
 </nav></header>

@@ -1,0 +1,62 @@
+// Appended to nbgrader's utils.js, which every page of formgrader loads: names for icons, fields and people that
+// have none, and keys for icons that only a mouse can press.
+
+(function () {
+    "use strict";
+
+    // A link that is an icon is called after its column and its row.
+    var name_icons = function () {
+        var heads = $("#main-table").closest("table").find("thead th").map(function () { return $(this).text().trim(); });
+        $("#main-table tr").each(function () {
+            var row = $(this).children("td").filter(function () { return $(this).text().trim(); }).first().text().trim();
+            $(this).children("td").each(function (column) {
+                $(this).find("a").filter(function () { return !$(this).text().trim(); })
+                    .attr({"aria-label": heads[column] + ", " + row, title: heads[column]});
+            });
+        });
+    };
+
+    // Who is on no roster has no name, and nbgrader would write "None, None".
+    var name_people = function () {
+        $("#main-table tr").each(function () {
+            var name = $(this).children(".name, .student-name").find("a").addBack().last();
+            if (name.text() === "None, None") { name.text($(this).children(".id, .student-id").text()); }
+        });
+    };
+
+    var press_with_keys = function () {
+        $(".glyphicon.name-hidden, .glyphicon.name-shown").each(function () {
+            var shows = $(this).hasClass("name-hidden");
+            $(this).removeAttr("aria-hidden").attr({
+                role: "button", tabindex: 0, "aria-label": shows ? "Show the name" : "Hide the name"});
+        });
+    };
+
+    var name_fields = function () {
+        $("input.score, input.extra-credit").each(function () {
+            var cell = this.id.replace(/_extra_credit$/, "");
+            $(this).attr("aria-label", ($(this).hasClass("score") ? "Points for " : "Extra points for ") + cell);
+        });
+        $("textarea.comment").each(function () {
+            $(this).attr("aria-label", "Comment on " + this.id.replace(/-comment$/, ""));
+        });
+    };
+
+    $(function () {
+        document.documentElement.lang = "en";
+        $("#notebook").closest(".panel").children(".panel-heading").attr({role: "region", "aria-label": "Submission"});
+        $("nav ul").attr("role", "presentation").children("li").attr("role", "presentation");
+        $("thead th").filter(function () { return !$(this).text().trim(); })
+            .append($("<span/>").addClass("sr-only").text("Name"));
+        $(document).on("keydown", ".glyphicon[role=button]", function (event) {
+            if (event.key === "Enter" || event.key === " ") {
+                event.preventDefault();
+                $(this).click();
+            }
+        });
+        var mend = function () { name_people(); name_icons(); press_with_keys(); name_fields(); };
+        mend();
+        var table = document.getElementById("main-table");
+        if (table) { new MutationObserver(mend).observe(table, {childList: true, subtree: true}); }
+    });
+}());
