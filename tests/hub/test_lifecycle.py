@@ -103,34 +103,33 @@ def test_a_second_start_keeps_homes_and_numbers(state: Path) -> None:
 
 
 @needs_root
-def test_the_homes_of_others_and_the_hubs_secrets_cannot_be_read(state: Path) -> None:
-    with hub_in(state) as hub:
-        places = [
-            hub.home("student2"),
-            state / "course",
-            state / "hub",
-            ROOT,
-            Path("/root"),
-            Path("/etc/shadow"),
-        ]
-        code = (
-            "import os, stat\n"
-            f"for place in {[str(place) for place in places]}:\n"
-            "    try:\n        os.listdir(place) if os.path.isdir(place) else open(place).read()\n"
-            "        print('can read', place)\n    except PermissionError:\n        pass\n"
-            "open('new', 'w').close(); print(oct(stat.S_IMODE(os.stat('new').st_mode)))"
-        )
-        assert run_in_kernel(Session(hub, "student1"), "student1", code) == "0o600\n"
+def test_the_homes_of_others_and_the_hubs_secrets_cannot_be_read(hub: RunningHub) -> None:
+    places = [
+        hub.home("student2"),
+        hub.state / "course",
+        hub.state / "hub",
+        ROOT,
+        Path("/root"),
+        Path("/etc/shadow"),
+    ]
+    code = (
+        "import os, stat\n"
+        f"for place in {[str(place) for place in places]}:\n"
+        "    try:\n        os.listdir(place) if os.path.isdir(place) else open(place).read()\n"
+        "        print('can read', place)\n    except PermissionError:\n        pass\n"
+        "open('new', 'w').close(); print(oct(stat.S_IMODE(os.stat('new').st_mode)))"
+    )
+    assert run_in_kernel(Session(hub, "student1"), "student1", code) == "0o600\n"
+    (hub.home("student1") / "new").unlink()
 
 
 @needs_root
-def test_a_server_does_not_hold_the_hubs_log(state: Path) -> None:
+def test_a_server_does_not_hold_the_hubs_log(hub: RunningHub) -> None:
     """The log names where each hand-in lies; what a server holds open it can read again by /proc."""
-    with hub_in(state) as hub:
-        code = "import os; print([os.readlink(f'/proc/{os.getppid()}/fd/{n}') for n in (1, 2)])"
-        log = str(hub.home("student1") / ".jupyter-server.log")
-        assert run_in_kernel(Session(hub, "student1"), "student1", code) == f"{[log, log]}\n"
-        assert (hub.state / "hub" / "log").stat().st_mode & 0o077 == 0
+    code = "import os; print([os.readlink(f'/proc/{os.getppid()}/fd/{n}') for n in (1, 2)])"
+    log = str(hub.home("student1") / ".jupyter-server.log")
+    assert run_in_kernel(Session(hub, "student1"), "student1", code) == f"{[log, log]}\n"
+    assert (hub.state / "hub" / "log").stat().st_mode & 0o077 == 0
 
 
 @needs_root
@@ -149,24 +148,16 @@ def test_a_process_that_forks_faster_than_it_is_listed_is_ended(state: Path) -> 
 
 
 @needs_root
-def test_a_server_cannot_have_more_memory_than_its_limit(state: Path) -> None:
-    with hub_in(state) as hub:
-        if "control group" not in hub.output:
-            code = "x = bytearray(7 << 30)"  # more than one process may address
-            assert run_in_kernel(Session(hub, "student1"), "student1", code) == "MemoryError"
-            return
-        group = next(Path("/sys/fs/cgroup").glob(f"**/{GROUP}/{PREFIX}student1"), None)
-        assert group is None  # no server yet
-        run_in_kernel(Session(hub, "student1"), "student1", "print(1)")
-        group = next(Path("/sys/fs/cgroup").glob(f"**/{GROUP}/{PREFIX}student1"))
-        limit = next(
-            group / name for name in ("memory.max", "memory.limit_in_bytes") if (group / name).exists()
-        )
-        assert int(limit.read_text()) == 4 << 30
-        names = {
-            psutil.Process(int(number)).name() for number in (group / "cgroup.procs").read_text().split()
-        }
-        assert len(names) >= 1 and len((group / "cgroup.procs").read_text().split()) >= 2  # server and kernel
+def test_a_server_cannot_have_more_memory_than_its_limit(hub: RunningHub) -> None:
+    if "control group" not in hub.output:
+        code = "x = bytearray(7 << 30)"  # more than one process may address
+        assert run_in_kernel(Session(hub, "student1"), "student1", code) == "MemoryError"
+        return
+    run_in_kernel(Session(hub, "student1"), "student1", "print(1)")
+    group = next(Path("/sys/fs/cgroup").glob(f"**/{GROUP}/{hub.prefix}student1"))
+    limit = next(group / name for name in ("memory.max", "memory.limit_in_bytes") if (group / name).exists())
+    assert int(limit.read_text()) == 4 << 30
+    assert len((group / "cgroup.procs").read_text().split()) >= 2  # server and kernel
 
 
 @needs_root
@@ -183,17 +174,16 @@ def test_a_taken_port_is_one_line(state: Path) -> None:
 
 
 @needs_root
-def test_a_second_hub_of_the_same_checkout_is_one_line(state: Path) -> None:
-    with hub_in(state) as first:
-        second = subprocess.run(
-            [sys.executable, "-m", "hub_config.local", "--state", str(state), "--port", str(free_ports(1)[0])],
-            cwd=ROOT, capture_output=True, text=True,
-        )  # fmt: skip
-        assert second.returncode == 1
-        assert second.stdout.strip() == (
-            "error: a Hub of this checkout is already running: stop it with Ctrl-C first"
-        )
-        assert requests.get(f"{first.url}/hub/health").status_code == 200
+def test_a_second_hub_of_the_same_checkout_is_one_line(hub: RunningHub) -> None:
+    second = subprocess.run(
+        [sys.executable, "-m", "hub_config.local", "--state", str(hub.state), "--port", str(free_ports(1)[0])],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert second.returncode == 1
+    assert second.stdout.strip() == (
+        "error: a Hub of this checkout is already running: stop it with Ctrl-C first"
+    )
+    assert requests.get(f"{hub.url}/hub/health").status_code == 200
 
 
 @needs_root
@@ -260,6 +250,7 @@ def test_a_proxy_that_cannot_be_installed_is_one_line(
     assert "Check the network and start again" in text
 
 
+@pytest.mark.nightly
 @needs_root
 def test_an_ordinary_account_gets_a_hub_for_trying_out() -> None:
     """Without root: one account for everybody, a generated password, and a page that says so."""

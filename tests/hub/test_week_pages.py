@@ -169,9 +169,9 @@ def test_icons_have_names_and_keys(hub: RunningHub, people: Person) -> None:
     student = f"{hub.prefix}student1"
     page = formgrader(hub, people, "ta1", f"gradebook/{LAB}/{WRITTEN}")
     expect(page.locator("#main-table a.name-shown", has_text=student)).to_be_hidden()
-    for button in page.get_by_role("button", name="Show the name").all():
-        button.focus()
-        page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Show the name")).to_have_count(2)
+    for _ in range(2):  # one that was pressed is hidden
+        page.get_by_role("button", name="Show the name").first.press("Enter")
     expect(page.locator("#main-table a.name-shown", has_text=student)).to_be_visible()
     page.goto(f"{hub.url}/services/course/formgrader/manage_submissions/{LAB}")
     expect(page.get_by_role("link", name=f"Autograde, {student}", exact=True)).to_be_visible()

@@ -1,8 +1,9 @@
 """Every lab of the course: what `course verify` proves, plain nbgrader's word for it, and calibration.
 
-Every day every notebook is judged with the reference, and the first lab is proven whole. The other labs as they are
-released (which `course build` judges too), their wrong solutions, and plain nbgrader's word for them, take more than an
-hour of one core: `make nightly` runs them.
+Every day the shorter notebooks are judged with the reference, and the first lab also as it is released and with its
+wrong solutions. The long notebooks, the other labs as they are released (`course build` judges both
+too), their wrong solutions, and plain nbgrader's word for all labs, take more than an hour of one core: `make nightly`
+runs them.
 """
 
 from __future__ import annotations
@@ -29,20 +30,34 @@ COURSE = load_course()
 Built = Callable[[Lab], tuple[Instance, Bundle]]
 
 
+LONG = {
+    "3.1": ["02", "04"], "3.3": ["02", "04"], "3.4": ["01", "03", "04"], "3.5": ["01", "02", "03"], "3.6": ["02"],
+    "3.7": ["01", "04"], "3.9": ["02"], "3.10": ["01", "04"], "3.12": ["01"],
+}  # fmt: skip
+"""Notebooks with which the judge needs 25 s of one core or more."""
+
+
 def number(lab: Lab) -> str:
     """A lab's number: 3.1."""
     return lab.id.split("-")[1]
 
 
-def by_night(lab: Lab) -> list[pytest.MarkDecorator]:
-    """The marks of a test that runs every day for the first lab only."""
-    return [] if lab is COURSE.labs[0] else [pytest.mark.nightly]
+def is_long(lab: Lab, name: str) -> bool:
+    """Whether a notebook is one of LONG."""
+    return name[:2] in LONG.get(number(lab), [])
 
 
-def notebooks(marks: Callable[[Lab], list[pytest.MarkDecorator]] = lambda lab: []) -> list[Any]:
-    """A parameter for each notebook of the course."""
+def not_first(lab: Lab, name: str) -> bool:
+    """Whether a notebook is of another lab than the first one."""
+    return lab is not COURSE.labs[0]
+
+
+def notebooks(by_night: Callable[[Lab, str], bool]) -> list[Any]:
+    """A parameter for each notebook of the course; those are left to the night for which `by_night` holds."""
     return [
-        pytest.param(lab, name, id=f"{number(lab)}-{name}", marks=marks(lab))
+        pytest.param(
+            lab, name, id=f"{number(lab)}-{name}", marks=[pytest.mark.nightly] if by_night(lab, name) else []
+        )
         for lab in COURSE.labs
         for name in lab.notebooks
     ]
@@ -62,7 +77,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("lab", "name"), notebooks())
+@pytest.mark.parametrize(("lab", "name"), notebooks(is_long))
 def test_the_reference_earns_everything(lab: Lab, name: str, built: Built) -> None:
     instance, bundle = built(lab)
     report = verify_notebook(bundle, bundle.notebook(name), instance, untouched=False, mutants=False)
@@ -71,7 +86,7 @@ def test_the_reference_earns_everything(lab: Lab, name: str, built: Built) -> No
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("lab", "name"), notebooks(by_night))
+@pytest.mark.parametrize(("lab", "name"), notebooks(not_first))
 def test_the_release_earns_nothing(lab: Lab, name: str, built: Built) -> None:
     instance, bundle = built(lab)
     master = bundle.notebook(name)
@@ -80,17 +95,16 @@ def test_the_release_earns_nothing(lab: Lab, name: str, built: Built) -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("lab", "name"), notebooks(by_night))
+@pytest.mark.parametrize(("lab", "name"), notebooks(not_first))
 def test_every_wrong_solution_dies_as_it_should(lab: Lab, name: str, built: Built) -> None:
     master, mutants = built(lab)[1].notebook(name), read_mutants(lab.id, name)
     assert [f"{fate.name}: {fate.why}" for fate in run_mutants(master, mutants) if fate.why] == []
     assert not missing_functions(master, mutants)
 
 
+@pytest.mark.nightly
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(
-    "lab", [pytest.param(lab, id=number(lab), marks=by_night(lab)) for lab in COURSE.labs]
-)
+@pytest.mark.parametrize("lab", COURSE.labs, ids=number)
 def test_plain_nbgrader_gives_the_reference_full_points(
     lab: Lab, built: Built, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

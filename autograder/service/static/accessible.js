@@ -44,6 +44,7 @@
 
     $(function () {
         document.documentElement.lang = "en";
+        $("#notebook pre").attr("tabindex", 0); // wide ones are scrolled with keys
         $("#notebook").closest(".panel").children(".panel-heading").attr({role: "region", "aria-label": "Submission"});
         $("nav ul").attr("role", "presentation").children("li").attr("role", "presentation");
         $("thead th").filter(function () { return !$(this).text().trim(); })

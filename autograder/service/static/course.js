@@ -49,7 +49,7 @@
         var open = jobs.filter(function (job) { return job.state === "waiting" || job.state === "running"; });
         var shown = open.slice(-6).reverse().concat(jobs.filter(function (job) { return job.ended; }).slice(0, 3));
         if (!shown.length) { return; }
-        var list = $("<ul/>").addClass("list-unstyled").attr("role", "status");
+        var list = $("<ul/>").addClass("list-unstyled");
         shown.forEach(function (job) {
             var line = $("<li/>").append(state(job), " ", document.createTextNode(job.title));
             if (job.state === "failed") {
@@ -69,7 +69,7 @@
         jobs.forEach(function (job) {
             table.append($("<tr/>").append(
                 $("<td/>").text(job.title), $("<td/>").append(state(job)), $("<td/>").text(job.who),
-                $("<td/>").text(clock(job.asked)), $("<td/>").append($("<pre/>").text(job.text || " "))));
+                $("<td/>").text(clock(job.asked)), $("<td/>").append($("<pre/>").attr("tabindex", 0).text(job.text || " "))));
         });
         if (!jobs.length) {
             table.append($("<tr/>").append($("<td/>").attr("colspan", 5).text("Nothing was queued yet.")));
@@ -115,7 +115,7 @@
             sidebar.append($("<li/>").addClass("course-instructor").attr("role", "presentation").append(
                 $("<a/>").attr("href", root() + "/lab").text("JupyterLab of the course")));
         }
-        $("#main-table").closest(".wide").before($("<div/>").attr("id", "course-queue"));
+        $("#main-table").closest(".wide").before($("<div/>").attr({id: "course-queue", role: "status"}));
         if (/\/manage_submissions\//.test(location.pathname)) {
             $("#course-queue").before($("<button/>").addClass("btn btn-default").attr("id", "grade-everyone")
                 .text("Grade everyone").click(function () {
