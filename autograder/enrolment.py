@@ -122,14 +122,21 @@ def _change(instance: Instance, values: dict[str, str], field: str, filled: str,
     return changed
 
 
-def _require_known(instance: Instance, students: Collection[str]) -> None:
+def unknown(instance: Instance, student: str) -> str:
+    """Say that the gradebook does not know a student, and whom it knows instead; empty when it does."""
     with open_gradebook(instance) as gradebook, quiet():
-        known = {student.id for student in gradebook.students}
+        known = {one.id for one in gradebook.students}
+    if student in known:
+        return ""
+    same = [one for one in known if one.lower() == student.lower()]
+    near = same or difflib.get_close_matches(student, known, 1)
+    return f"the gradebook knows no student {student!r}{f'; did you mean {near[0]}?' if near else ''}"
+
+
+def _require_known(instance: Instance, students: Collection[str]) -> None:
     for student in students:
-        if student not in known:
-            near = difflib.get_close_matches(student, known, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise ConfigurationError(f"the gradebook knows no student {student!r}{hint}")
+        if problem := unknown(instance, student):
+            raise ConfigurationError(problem)
 
 
 def _write(instance: Instance, known: dict[str, Enrolment]) -> None:

@@ -87,15 +87,17 @@ def tell_deadlines(instance: Instance, course: Course) -> int:
     """
     if not has_service(instance):
         return 0
-    client, extensions = service(instance), read_extensions(instance)
-    for lab in course.labs:
-        when = course.due(lab)
-        closes = (
-            when + timedelta(days=course.late.closes_after) if course.late.closes_after is not None else None
-        )
-        of_lab = {student: until.isoformat() for student, until in extensions.get(lab.id, {}).items()}
-        try:
-            client.set_deadline(lab.id, when.isoformat(), closes.isoformat() if closes else None, of_lab)
-        except HandInError as error:
-            raise told(error, "the hand-in service was not told the deadlines") from error
+    client = service(instance)
+    # of two that extend at once, the one that read less must not be the last to tell
+    with locked(instance.root / "extensions.lock", PATIENCE):
+        extensions = read_extensions(instance)
+        for lab in course.labs:
+            when = course.due(lab)
+            days = course.late.closes_after
+            closes = (when + timedelta(days=days)).isoformat() if days is not None else None
+            of_lab = {student: until.isoformat() for student, until in extensions.get(lab.id, {}).items()}
+            try:
+                client.set_deadline(lab.id, when.isoformat(), closes, of_lab)
+            except HandInError as error:
+                raise told(error, "the hand-in service was not told the deadlines") from error
     return len(course.labs)

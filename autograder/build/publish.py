@@ -70,6 +70,20 @@ def plan_releases(labs: Sequence[Lab], course: Course, instance: Instance) -> li
     return [_plan(lab, course, instance, releases.get(lab.id, [])) for lab in labs]
 
 
+def plan_each(
+    labs: Sequence[Lab], course: Course, instance: Instance
+) -> tuple[list[Plan], dict[str, CourseError]]:
+    """The same, for a schedule: one lab that cannot be released does not hold up the others. Returns why it cannot."""
+    plans: list[Plan] = []
+    refused: dict[str, CourseError] = {}
+    for lab in labs:
+        try:
+            plans += plan_releases([lab], course, instance)
+        except CourseError as error:
+            refused[lab.id] = error
+    return plans, refused
+
+
 def _plan(lab: Lab, course: Course, instance: Instance, earlier: list[Release]) -> Plan:
     bundle = read_bundle(instance.bundle(lab.id))
     release = instance.release / lab.id

@@ -13,8 +13,10 @@ from autograder.actions import note
 from autograder.commands.grade import INSTANCE, chosen_instance
 from autograder.commands.screen import console
 from autograder.course import Course, load_course
+from autograder.enrolment import unknown
 from autograder.errors import ConfigurationError, IntakeError
 from autograder.extensions import give_extension, read_extensions, tell_deadlines
+from autograder.gradebook import gradebook_exists
 from autograder.schedule import WEEK_ENDS, followed
 
 
@@ -70,6 +72,7 @@ def extend(
         when = _end_of(until, course)
     elif days is not None:
         when = course.due(chosen) + timedelta(days=days)
+    stranger = unknown(target, student) if gradebook_exists(target) else ""
     give_extension(target, course, chosen, student, when)
     note(
         target,
@@ -83,6 +86,12 @@ def extend(
         else f"has no extension for {chosen.id}"
     )
     click.echo(f"{student} {end}")
+    if stranger:
+        console.print(
+            f"{stranger}. The extension is kept for exactly that name; with a misspelt one take it back: "
+            f"course extend {lab} {student} --take-back",
+            markup=False,
+        )
     if not tell_deadlines(target, course):
         console.print("there is no hand-in service here to tell; grades will count it")
 

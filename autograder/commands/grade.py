@@ -154,7 +154,11 @@ def _table(graded: list[Graded]) -> Table:
             score = f"{verdict.score:g}/{verdict.maximum:g}"
             table.add_row(item.student, verdict.notebook, score, f"{verdict.cpu_seconds:.1f}", lost)
         known = ", as before" if item.unchanged else ""
-        late = f", {item.seconds_late / 86400:.1f} days late" if item.seconds_late else ""
+        late = (
+            f", {item.seconds_late / 86400:.1f} days after the date for everybody"
+            if item.seconds_late
+            else ""
+        )
         table.add_row(
             item.student,
             "total (written questions by hand)",

@@ -16,6 +16,7 @@ from autograder.build.publish import (
     Plan,
     labs_of_week,
     only_new,
+    plan_each,
     plan_releases,
     release_labs,
     require_erratum,
@@ -24,7 +25,7 @@ from autograder.build.released import releasing
 from autograder.commands.grade import INSTANCE, chosen_instance
 from autograder.commands.screen import console
 from autograder.course import Course, Instance, Lab, load_course
-from autograder.errors import IntakeError
+from autograder.errors import ConfigurationError, CourseError, IntakeError
 from autograder.extensions import tell_deadlines
 from autograder.schedule import dated, follow, followed, moment_of, on_path, opened
 from autograder.semester.half_begun import require_whole
@@ -64,11 +65,13 @@ def release(
     whole = load_course()
     course = on_path(dated(whole, target), path) if path else followed(whole, target)
     chosen = _chosen(course, labs, week, as_of)
-    if path and not dry_run:
-        follow(target, path)
+    refused: dict[str, CourseError] = {}
     with contextlib.nullcontext() if dry_run else releasing(target):
         require_whole(target)
-        plans = plan_releases(chosen, course, target)
+        if as_of is None:
+            plans = plan_releases(chosen, course, target)
+        else:
+            plans, refused = plan_each(chosen, course, target)
         if as_json:
             click.echo(json.dumps([plan.to_dict() for plan in plans]))
         else:
@@ -76,6 +79,8 @@ def release(
         if as_of is None:
             require_erratum(plans, erratum)
         if not dry_run:
+            if path:
+                follow(target, path)
             chosen_plans = plans if as_of is None else only_new(plans)
             release_labs(chosen_plans, course, target, erratum)
             for plan in chosen_plans:
@@ -98,6 +103,9 @@ def release(
         console.print(f"students already have {', '.join(unchanged)}: nothing to do", markup=False)
     if dry_run:
         console.print("dry run: nothing was changed")
+    if refused:
+        reasons = "\n".join(f"{lab}: {error}" for lab, error in refused.items())
+        raise ConfigurationError(f"open, and left alone:\n{reasons}\nEverything else that is open is out")
 
 
 def _chosen(course: Course, labs: tuple[str, ...], week: int | None, as_of: str | None) -> list[Lab]:

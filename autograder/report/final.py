@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC
 
 from nbgrader.api import Gradebook
 
@@ -34,12 +34,9 @@ def _results(gradebook: Gradebook, instance: Instance, course: Course) -> dict[s
             penalty = sum(notebook.late_submission_penalty or 0.0 for notebook in submission.notebooks)
             until = extensions.get(lab, {}).get(submission.student_id)
             ends = [when for when in (deadlines.get(lab), until) if when is not None]
-            late = _days(submission.timestamp, max(ends)) if ends else 0
+            # a hand-in without a time came by another way than the service, and is taken to be on time
+            received = submission.timestamp and submission.timestamp.replace(tzinfo=UTC)
+            late = days_late(received, max(ends), course.time_zone) if received and ends else 0
             score = max(0.0, float(submission.score) - penalty)
             results[submission.student_id].append(LabResult(lab, score, late))
     return results
-
-
-def _days(timestamp: datetime | None, deadline: datetime) -> int:
-    """A hand-in without a time came by another way than the service, and is taken to be on time."""
-    return days_late(timestamp.replace(tzinfo=UTC), deadline) if timestamp else 0

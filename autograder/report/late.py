@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 
 from autograder.course import LatePolicy
 
@@ -23,9 +23,15 @@ class LabResult:
     counts: float = 0.0
 
 
-def days_late(received: datetime, due: datetime) -> int:
-    """Days begun after the deadline; both times are aware."""
-    return max(0, math.ceil((received - due) / DAY))
+def days_late(received: datetime, due: datetime, zone: tzinfo) -> int:
+    """Days begun after the deadline; both times are aware.
+
+    A day ends at the hour of the deadline in the course's time zone `zone`, also where the clocks change in between.
+    """
+    if received <= due:
+        return 0
+    here, there = (time.astimezone(zone).replace(tzinfo=None) for time in (received, due))
+    return max(1, math.ceil((here - there) / DAY))
 
 
 def worth(earned: float, days: int, policy: LatePolicy) -> float:

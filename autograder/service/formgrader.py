@@ -26,13 +26,32 @@ NOT_WITHDRAWN = (
     "A published lab is not withdrawn: students may already be working on it. Mend it and publish the mended "
     'lab with: course release LAB --erratum "what changed"'
 )
+DATES = (
+    "Due dates stand in course.toml, and more time for one student is given with: course extend LAB STUDENT. "
+    "Nothing was changed"
+)
 REPLACED = {
     handlers.FormgraderHandler,  # its `path` argument executes a configuration file
     handlers.SubmissionFilesHandler,  # serves any file below the course directory, the secret key among them
     handlers.Template404,  # matches everything, so it comes last
 }
 
-RECORDED = {apihandlers.GradeHandler: RecordedGrade, apihandlers.CommentHandler: RecordedComment}
+
+class DatesOfTheCourse(apihandlers.AssignmentHandler):  # type: ignore[misc]
+    """`/formgrader/api/assignment/LAB`: to be read. nbgrader would store a due date that nothing else follows."""
+
+    @web.authenticated
+    def put(self, lab: str) -> None:
+        """Say where the date stands."""
+        raise web.HTTPError(409, DATES)
+
+
+MENDED = {
+    apihandlers.GradeHandler: RecordedGrade,
+    apihandlers.CommentHandler: RecordedComment,
+    apihandlers.AssignmentHandler: DatesOfTheCourse,
+}
+"""Handlers of nbgrader, and what stands in place of each."""
 
 
 class Guarded:
@@ -191,8 +210,7 @@ def guarded_routes() -> list[tuple[Any, ...]]:
         if handler in REPLACED or pattern in ours:
             continue
         if issubclass(handler, BaseHandler):
-            recorded = RECORDED.get(handler, handler)
-            handler = type(handler.__name__, (Guarded, recorded), {})
+            handler = type(handler.__name__, (Guarded, MENDED.get(handler, handler)), {})
         routes.append((pattern, handler, *rest))
     return routes
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,10 +11,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from autograder import extensions
 from autograder.commands.deadlines import extend
 from autograder.course import LatePolicy, load_course
 from autograder.errors import ConfigurationError
 from autograder.extensions import forget_extensions, give_extension, read_extensions, tell_deadlines
+from autograder.gradebook import open_gradebook
+from autograder.nbgrader_api import quiet
 from tests.conftest import MiniLab
 
 
@@ -100,3 +105,41 @@ def test_extensions_given_at_once_all_stay(fresh_mini: MiniLab) -> None:
             )
         )
     assert sorted(read_extensions(instance)[lab.id]) == sorted(names)
+
+
+def test_a_name_that_nobody_has_is_told(fresh_mini: MiniLab) -> None:
+    """The service matches names exactly: an extension for `Ada` would leave `ada` outside."""
+    with open_gradebook(fresh_mini.instance) as gradebook, quiet():
+        gradebook.add_student("ada")
+    arguments = ["Lab-3.1", "Ada", "--days", "3", "--instance", str(fresh_mini.instance.root)]
+    done = CliRunner().invoke(extend, arguments, env={"COLUMNS": "200"})
+    assert done.exit_code == 0 and "knows no student 'Ada'; did you mean ada?" in done.stderr
+    arguments[1] = "ada"
+    assert "knows no student" not in CliRunner().invoke(extend, arguments).stderr
+
+
+def test_who_read_less_is_not_the_last_to_tell(fresh_mini: MiniLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab, course, instance = fresh_mini.lab, fresh_mini.course, fresh_mini.instance
+    told: list[set[str]] = []
+    first = threading.Event()
+
+    class Slow:
+        def set_deadline(self, _lab: str, _due: str, _closes: str | None, students: dict[str, str]) -> None:
+            if not first.is_set():
+                first.set()
+                time.sleep(0.5)  # meanwhile the other one wants to write and to tell
+            told.append(set(students))
+
+    monkeypatch.setattr(extensions, "has_service", lambda _: True)
+    monkeypatch.setattr(extensions, "service", lambda _: Slow())
+
+    def extend_for(student: str) -> None:
+        give_extension(instance, course, lab, student, course.due(lab) + timedelta(days=1))
+        tell_deadlines(instance, course)
+
+    one = threading.Thread(target=extend_for, args=("ada",))
+    one.start()
+    first.wait(10)
+    extend_for("bob")
+    one.join(10)
+    assert told == [{"ada"}, {"ada", "bob"}]

@@ -155,6 +155,21 @@ def test_a_class_follows_one_path_and_its_due_dates(
         follow(fresh_mini.instance, "long")
 
 
+def test_a_lab_that_cannot_go_out_does_not_hold_up_the_others(
+    fresh_mini: MiniLab, command: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = replace(fresh_mini.lab, id="Lab-0.2-Unbuilt")
+    both = replace(term(fresh_mini), labs=(other, *term(fresh_mini).labs))
+    command("--as-of", "2026-11-01")  # which puts the small course in place
+    monkeypatch.setattr(release, "load_course", lambda: both)
+    arguments = ["--as-of", "2026-12-24", "--instance", str(fresh_mini.instance.root)]
+    for _ in range(2):
+        done = CliRunner().invoke(release.release, arguments)
+        assert done.exit_code != 0 and "Lab-0.2-Unbuilt" in str(done.exception)
+        assert "Everything else that is open is out" in str(done.exception)
+        assert destination(fresh_mini.instance, LAB).is_dir()
+
+
 def test_following_a_path_keeps_the_other_settings(fresh_mini: MiniLab) -> None:
     fresh_mini.instance.settings_file.write_text('exchange = "/srv/exchange"\n[table]\nx = 1\n')
     follow(fresh_mini.instance, "short")

@@ -1,7 +1,7 @@
 {%- extends 'nbgrader/manage_assignments.tpl' -%}
 
 {%- block messages -%}
-<details class="course-help">
+<details class="course-help dates-of-the-course">
   <summary>What the buttons do</summary>
   <ul>
     <li><b>Generate</b> builds a lab from its source and proves it: the reference has every point, a fresh copy none.</li>

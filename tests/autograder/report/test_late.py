@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -75,4 +76,20 @@ def test_a_day_begun_is_a_day() -> None:
     due = datetime(2027, 3, 7, 15, 59, tzinfo=UTC)
     spans = {timedelta(0): 0, timedelta(seconds=-1): 0, timedelta(seconds=1): 1, timedelta(days=1): 1}
     spans |= {timedelta(days=1, microseconds=1): 2}
-    assert {span: days_late(due + span, due) for span in spans} == spans
+    assert {span: days_late(due + span, due, UTC) for span in spans} == spans
+
+
+@pytest.mark.parametrize(("due", "later"), [("2026-10-18", "2026-10-25"), ("2027-03-21", "2027-03-28")])
+def test_a_week_is_seven_days_also_where_the_clocks_change(due: str, later: str) -> None:
+    """The lab closes seven days later at the same hour; whoever is in time for that is seven days late."""
+    zone = ZoneInfo("Europe/Berlin")
+    deadline = datetime.fromisoformat(f"{due}T23:59").replace(tzinfo=zone)
+    closes = datetime.fromisoformat(f"{later}T23:59").replace(tzinfo=zone)
+    assert days_late(closes.astimezone(UTC), deadline, zone) == 7
+    assert days_late(closes.astimezone(UTC) + timedelta(seconds=1), deadline, zone) == 8
+
+
+def test_late_in_the_hour_that_comes_twice_is_late() -> None:
+    zone = ZoneInfo("Europe/Berlin")
+    deadline = datetime(2026, 10, 25, 2, 50, tzinfo=zone)
+    assert days_late(datetime(2026, 10, 25, 2, 10, tzinfo=zone, fold=1).astimezone(UTC), deadline, zone) == 1
