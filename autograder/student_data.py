@@ -1,14 +1,15 @@
 """Everything that is kept about one student: to give it to them, or to delete it.
 
-What stays: the titles of the last 200 jobs in the queue of the course service, which go as new ones come, the staff's
-journal, and receipts. Each line of these two proves that no grade, of anybody, was changed behind the gradebook's back,
-and without one the chain is broken. They hold the account name, hashes and values of checks, what the staff did, and
-nothing that the student wrote.
+What stays here: the titles of the last 200 jobs in the queue of the course service, which go as new ones come (what the
+jobs printed is blanked), the staff's journal, and receipts. Each line of these two proves that no grade, of anybody,
+was changed behind the gradebook's back, and without one the chain is broken. They hold the account name, hashes and
+values of checks, what the staff did, and nothing that the student wrote.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import zipfile
 from dataclasses import asdict, dataclass
@@ -30,6 +31,7 @@ from autograder.grade.receipts import Receipts
 from autograder.gradebook import one_writer, open_gradebook
 from autograder.handin import has_service, service, told
 from autograder.nbgrader_api import quiet
+from autograder.service.queue import forget_output
 
 FOLDERS = ("submitted", "received", "autograded", "feedback", "intake", "collected")
 """Folders of an instance with one folder a student."""
@@ -78,7 +80,8 @@ def export_student(instance: Instance, student: str, target: Path) -> int:
         content["actions.jsonl"] = "".join(json.dumps(line) + "\n" for line in actions).encode()
     if not content:
         raise ConfigurationError(f"nothing is kept about a student {student!r} in {instance.root}")
-    with zipfile.ZipFile(target, "x", zipfile.ZIP_DEFLATED) as archive:
+    descriptor = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w+b") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in content.items():
             archive.writestr(name, data)
     return len(content)
@@ -108,6 +111,7 @@ def forget_student(instance: Instance, student: str) -> Deleted:
         shutil.rmtree(instance.cache, ignore_errors=True)
         shutil.rmtree(instance.similarity, ignore_errors=True)  # names pairs of students; also made again
         _close_receipts(instance, student)
+    forget_output(instance.root / "queue.json")  # `grade` prints the scores of everybody
     note(instance, "deleted what is kept about a student", student=student)
     kept = sum(line.get("student") == student for line in Receipts(instance.receipts).read())
     return Deleted(len(found), labs, attempts, kept)

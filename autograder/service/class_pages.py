@@ -46,7 +46,8 @@ class StatisticsPage(StaffPage):
         instance = served()
         if not instance.bundle(self.require_lab(lab)).is_file():
             raise web.HTTPError(404, "this lab is not built here")
-        return page(lab_statistics(read_bundle(instance.bundle(lab)), read_verdicts(instance, lab)))
+        found = lab_statistics(read_bundle(instance.bundle(lab)), read_verdicts(instance, lab))
+        return page(found, back=f"{self.base_url}/formgrader/class")
 
 
 class PeoplePage(StaffPage):

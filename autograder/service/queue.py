@@ -22,14 +22,14 @@ from pathlib import Path
 from autograder.actions import WHO_VARIABLE
 from autograder.commands.screen import PROGRESS_VARIABLE
 from autograder.course import ROOT
+from autograder.files import write_whole
 from autograder.service.permissions import INSTANCE_VARIABLE
 
 KEPT = 200
 """Ended jobs that are remembered."""
 SHOWN = 4_000
 """Characters of a command's output that are kept, from its end."""
-
-
+FORGOTTEN = "(removed, because the data of a student were deleted)"
 MOST_WAITING = 1_000
 """More than a class hands in for one lab."""
 log = logging.getLogger(__name__)
@@ -89,14 +89,10 @@ class JobQueue:
     ) -> None:
         self.file, self.pause = file, pause
         self.command_line = run or _course
-        self.jobs: list[Job] = []
-        if file.is_file():
-            self.jobs = [
-                Job(**{**job, "state": State(job["state"])}) for job in json.loads(file.read_text("utf-8"))
-            ]
-            for job in self.jobs:
-                if job.state is State.RUNNING:
-                    job.state, job.started, job.text = State.WAITING, "", ""
+        self.jobs = _kept(file)
+        for job in self.jobs:
+            if job.state is State.RUNNING:
+                job.state, job.started, job.text = State.WAITING, "", ""
         self.progress = file.with_suffix(".progress")
         self._ended_outside: set[int] = set()
         self._wake = asyncio.Event()
@@ -104,6 +100,7 @@ class JobQueue:
 
     def start(self) -> None:
         """Begin to work through the queue."""
+        self._forget()
         self._task = asyncio.get_running_loop().create_task(self._work())
 
     async def stop(self) -> None:
@@ -140,6 +137,7 @@ class JobQueue:
 
     def view(self) -> list[dict[str, object]]:
         """The jobs, newest first, as JSON can hold them; `progress` is [done, of] where a running one says so."""
+        self._forget()
         return [
             {**asdict(job), "progress": self._how_far() if job.state is State.RUNNING else None}
             for job in reversed(self.jobs)
@@ -210,9 +208,38 @@ class JobQueue:
         ended = [job.number for job in self.jobs if not job.open]
         forgotten = set(ended[:-KEPT])
         self.jobs = [job for job in self.jobs if job.number not in forgotten]
-        fresh = self.file.with_suffix(".new")
-        fresh.write_text(json.dumps([asdict(job) for job in self.jobs]), "utf-8")
-        fresh.rename(self.file)
+        write_whole(self.file, json.dumps([asdict(job) for job in self.jobs]))
+
+    def _forget(self) -> None:
+        """Blank what ended jobs said before `forget_output` was called."""
+        marker = self.file.with_suffix(".forget")
+        if not marker.is_file():
+            return
+        moment = marker.read_text("ascii")
+        for job in self.jobs:
+            if job.ended and job.ended <= moment:
+                job.text = FORGOTTEN
+        self._save()
+        marker.unlink(missing_ok=True)
+
+
+def forget_output(file: Path) -> None:
+    """Have the queue in `file` forget what its ended jobs said; a service that runs holds them in memory."""
+    if file.is_file():
+        write_whole(file.with_suffix(".forget"), _now())
+
+
+def _kept(file: Path) -> list[Job]:
+    """The jobs of a file. One that cannot be read, as after a power cut, is put aside, so that the service starts."""
+    if not file.is_file():
+        return []
+    try:
+        return [Job(**{**job, "state": State(job["state"])}) for job in json.loads(file.read_text("utf-8"))]
+    except (ValueError, TypeError, KeyError) as error:
+        aside = file.with_name(f"{file.name}.damaged")
+        log.error("%s is damaged (%s) and lies in %s now: queue again what waited", file, error, aside)
+        file.rename(aside)
+        return []
 
 
 async def _said(process: asyncio.subprocess.Process, job: Job) -> str:

@@ -19,8 +19,9 @@ from autograder.service.queue import JobQueue, State
 SETTING = "calendar"
 """The setting of instance.toml that says `on` where labs go out by themselves."""
 WHO = "the calendar"
-RETRY = timedelta(hours=1)
-"""How long a release that failed is left alone."""
+RETRIES = (timedelta(minutes=2), timedelta(minutes=10), timedelta(hours=1))
+"""How long a release is left alone after it failed once, twice and more often: another release may just have been
+running, or the lab needs to be mended by a person."""
 log = logging.getLogger(__name__)
 
 
@@ -87,6 +88,7 @@ class ReleaseClock:
             if any(job.state is State.RUNNING or (job.open and job.first) for job in before):
                 continue
             failed = [job for job in before if job.state is State.FAILED]
-            if failed and now - datetime.fromisoformat(failed[-1].ended) < RETRY:
+            rest = RETRIES[min(len(failed), len(RETRIES)) - 1]
+            if failed and now - datetime.fromisoformat(failed[-1].ended) < rest:
                 continue
             self.queue.add(f"publish {lab} by the calendar", command, WHO, first=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from autograder.service.queue import KEPT, MOST_WAITING, JobQueue, QueueFull, State
+from autograder.service.queue import FORGOTTEN, KEPT, MOST_WAITING, JobQueue, QueueFull, State, forget_output
 
 
 def python(arguments: list[str]) -> list[str]:
@@ -224,7 +224,8 @@ def test_a_queue_that_cannot_be_kept_for_a_while_loses_nothing(tmp_path: Path) -
     async def work() -> None:
         queue = JobQueue(tmp_path / "queue.json", python, pause=0.05)
         jobs = [queue.add(name, [f"print({name!r})"], "ta1") for name in ("a", "b")]
-        queue.file = tmp_path / "gone" / "queue.json"
+        (tmp_path / "full").touch()
+        queue.file = tmp_path / "full" / "queue.json"
         queue.start()
         await asyncio.sleep(0.5)
         assert [job.state for job in jobs] == [State.WAITING] * 2
@@ -260,3 +261,32 @@ def test_a_command_that_waits_can_become_the_first(tmp_path: Path) -> None:
         assert queue.add("b", ["print(2)"], "the calendar", first=True) is job and queue.before(job) == 0
 
     run(work)
+
+
+def test_what_jobs_said_is_forgotten_by_a_running_queue(tmp_path: Path) -> None:
+    """`course student delete` is another process, and the queue holds what jobs said in memory."""
+    file = tmp_path / "queue.json"
+
+    async def work() -> None:
+        queue = JobQueue(file, python)
+        queue.start()
+        old = queue.add("grade", ["print('ada', 17)"], "ta1")
+        await until(lambda: not old.open)
+        forget_output(file)
+        assert [one["text"] for one in queue.view()] == [FORGOTTEN]
+        await asyncio.sleep(1.1)  # times are kept in seconds
+        new = queue.add("grade", ["print('bob 18/20')"], "ta1")
+        await until(lambda: not new.open)
+        assert new.text == "bob 18/20"
+        await queue.stop()
+
+    run(work)
+    assert '"ada 17"' not in file.read_text()
+
+
+def test_a_damaged_queue_is_put_aside(tmp_path: Path) -> None:
+    file = tmp_path / "queue.json"
+    for text in ("", "[{]", '[{"number": 1}]', '{"a": 1}'):
+        file.write_text(text)
+        assert JobQueue(file, python).jobs == []
+        assert (tmp_path / "queue.json.damaged").read_text() == text and not file.exists()

@@ -18,7 +18,7 @@ from autograder.course import Course, Instance
 from autograder.errors import ConfigurationError
 from autograder.service.queue import JobQueue, State
 from autograder.service.release_clock import (
-    RETRY,
+    RETRIES,
     SETTING,
     WHO,
     ReleaseClock,
@@ -135,8 +135,14 @@ def test_a_release_that_failed_rests_before_it_is_tried_again(tmp_path: Path) ->
         assert (job.state, job.who) == (State.FAILED, WHO)
         clock.look(datetime.now(UTC), [LAB])
         assert len(queue.jobs) == 1
-        clock.look(datetime.now(UTC) + RETRY, [LAB])
-        assert len(queue.jobs) == 2
+        now = datetime.now(UTC)
+        for number, rest in enumerate((*RETRIES, RETRIES[-1]), start=1):
+            clock.look(now + rest - timedelta(seconds=5), [LAB])
+            assert len(queue.jobs) == number
+            clock.look(now + rest, [LAB])
+            assert len(queue.jobs) == number + 1
+            now = now + rest
+            queue.jobs[-1].state, queue.jobs[-1].ended = State.FAILED, now.isoformat(timespec="seconds")
         await queue.stop()
 
     asyncio.run(asyncio.wait_for(work(), 30))
