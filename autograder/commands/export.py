@@ -10,6 +10,7 @@ from autograder.commands.grade import INSTANCE, chosen_instance, known_lab
 from autograder.commands.screen import console
 from autograder.course import load_course
 from autograder.errors import ConfigurationError
+from autograder.files import write_private
 from autograder.report.export import Export, as_csv, for_canvas, for_moodle, read_grades, read_roster
 from autograder.schedule import followed
 
@@ -57,7 +58,7 @@ def export(
     if output is None:
         click.echo(done.text, nl=False)
     else:
-        output.write_text(done.text, "utf-8", newline="")
+        write_private(output, done.text)
     for what, names in (("not on the roster", done.only_here), ("without a grade", done.only_there)):
         if names:
             console.print(f"{len(names)} {what}: {', '.join(names)}", markup=False)

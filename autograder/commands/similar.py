@@ -11,6 +11,7 @@ from rich.table import Table
 
 from autograder.commands.grade import INSTANCE, chosen_instance, known_lab
 from autograder.commands.screen import console, progress
+from autograder.files import write_private
 from autograder.report.side_by_side import page as side_by_side
 from autograder.report.similarity import keep, similar_hand_ins
 
@@ -50,7 +51,7 @@ def similar(lab: str, at_least: float, page: Path | None, as_json: bool, root: P
     for who in found.too_long:
         console.print(f"not compared, it has more code than anybody writes: {who}", markup=False)
     if page is not None:
-        page.write_text(side_by_side(target, lab_id, pairs), "utf-8")
+        write_private(page, side_by_side(target, lab_id, pairs))
         console.print(f"{len(pairs)} pairs side by side: {page}", markup=False)
     if as_json:
         click.echo(json.dumps([asdict(pair) for pair in pairs]))

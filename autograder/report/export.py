@@ -197,7 +197,7 @@ def _inert(text: str) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{round(value, 4):g}"
+    return f"{value:.4f}".rstrip("0").rstrip(".")
 
 
 def read_roster(file: Path) -> str:

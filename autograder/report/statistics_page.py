@@ -15,13 +15,14 @@ from labkit import plots
 BINS = 10
 
 
-def page(found: LabStatistics) -> str:
-    """The page. Every plot has a sentence that says what it shows."""
+def page(found: LabStatistics, back: str = "") -> str:
+    """The page. Every plot has a sentence that says what it shows; `back` is the address of the class, if any."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("autograder.report"), autoescape=True, undefined=jinja2.StrictUndefined
     )
     return environment.get_template("statistics.html.j2").render(
         found=found,
+        back=back,
         mean=sum(found.totals) / len(found.totals) if found.totals else 0.0,
         distribution=_svg(_distribution(found)),
         difficulty=_svg(_difficulty(found)),

@@ -52,6 +52,7 @@ def files_holding(instance: Path, text: bytes) -> list[str]:
 def test_the_archive_holds_work_grades_feedback_and_receipts(graded: MiniLab, tmp_path: Path) -> None:
     target = tmp_path / "ada.zip"
     count = export_student(graded.instance, "ada", target)
+    assert target.stat().st_mode & 0o777 == 0o600
     with zipfile.ZipFile(target) as archive:
         names = archive.namelist()
         record = json.loads(archive.read("gradebook.json"))

@@ -108,6 +108,13 @@ def test_a_roster_that_cannot_be_used_says_why(roster: str, message: str) -> Non
         for_canvas(roster, [], MAXIMA)
 
 
+def test_a_sum_over_all_labs_keeps_its_digits() -> None:
+    """Six significant digits would make the total another number than the sum of its columns."""
+    for value, text in ((1150.1234, "1150.1234"), (100.0, "100"), (0.0, "0"), (100 / 3, "33.3333")):
+        rows = as_csv([Student("ada", "", "", "", "", {"Lab-3.1-PTQ": value})], {"Lab-3.1-PTQ": 100.0})
+        assert rows.splitlines()[1].split(",")[5] == text
+
+
 def test_scores_come_from_the_gradebook_with_penalties_taken_off(fresh_mini: MiniLab, tmp_path: Path) -> None:
     for student in ("ada", "bob"):
         folder = fresh_mini.instance.submitted / student / fresh_mini.lab.id
@@ -136,6 +143,7 @@ def test_scores_come_from_the_gradebook_with_penalties_taken_off(fresh_mini: Min
     done = CliRunner().invoke(export, [*arguments, "--format", "moodle", "--roster", str(roster)])
     assert done.exit_code == 0, done.output
     assert output.read_bytes() == f"Username,{fresh_mini.lab.id}\r\nada,85\r\nzoe,\r\n".encode()
+    assert output.stat().st_mode & 0o777 == 0o600  # grades are not for the other accounts of a machine
     assert "1 not on the roster: bob" in done.stderr and "1 without a grade: zoe" in done.stderr
     refused = CliRunner().invoke(export, [*arguments, "--format", "canvas"])
     assert isinstance(refused.exception, ConfigurationError) and "--roster FILE" in str(refused.exception)
