@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from autograder.actions import note
 from autograder.course import Instance
 from autograder.enrolment import is_section
 from autograder.errors import ConfigurationError
@@ -138,4 +139,6 @@ def import_people(instance: Instance, people: Sequence[Person], *, dry_run: bool
             if not dry_run:
                 gradebook.update_or_create_student(person.id, **new)
         changes.only_here = sorted(set(known) - {person.id for person in people})
+    if (changes.added or changes.changed) and not dry_run:
+        note(instance, f"imported a roster: {len(changes.added)} added, {len(changes.changed)} corrected")
     return changes

@@ -27,6 +27,7 @@ from autograder.commands.screen import console
 from autograder.course import Course, Instance, Lab, load_course
 from autograder.errors import ConfigurationError, CourseError, IntakeError
 from autograder.extensions import tell_deadlines
+from autograder.schedule import SETTING as PATH
 from autograder.schedule import dated, follow, followed, moment_of, on_path, opened
 from autograder.semester.half_begun import require_whole
 
@@ -80,7 +81,7 @@ def release(
             require_erratum(plans, erratum)
         if not dry_run:
             if path:
-                follow(target, path)
+                _follow(target, path)
             chosen_plans = plans if as_of is None else only_new(plans)
             release_labs(chosen_plans, course, target, erratum)
             for plan in chosen_plans:
@@ -115,6 +116,13 @@ def _chosen(course: Course, labs: tuple[str, ...], week: int | None, as_of: str 
         return opened(course, moment_of(as_of, course))
     found = labs_of_week(course, week) if week is not None else course.select(labs)
     return list(dict.fromkeys(found))
+
+
+def _follow(target: Instance, path: str) -> None:
+    before = target.setting(PATH, "")
+    follow(target, path)
+    if not before:
+        note(target, f"the class follows the path {path}")
 
 
 def _tell_deadlines(target: Instance, course: Course) -> None:

@@ -8,6 +8,7 @@ from statistics import fmean
 
 from handin.errors import HandInError
 
+from autograder.build.released import was_released
 from autograder.course import Course, Instance, Lab
 from autograder.enrolment import in_section, read_enrolment
 from autograder.extensions import read_extensions
@@ -23,13 +24,15 @@ BINS = 10
 
 @dataclass(frozen=True)
 class LabGlance:
-    """One lab. `spread` counts graded hand-ins by tenths of the points; times have the course's time zone."""
+    """One lab. `out` is whether students have it; `spread` counts graded hand-ins by tenths of the points; times have
+    the course's time zone."""
 
     id: str
     opens: datetime | None
     due: datetime
     extended: int
     built: bool
+    out: bool
     handed_in: int
     graded: int
     waits_for_person: int
@@ -122,6 +125,7 @@ def _lab(
         course.due(lab),
         extended,
         instance.bundle(lab.id).is_file(),
+        was_released(instance, lab.id),
         collected,
         len(rows),
         sum(bool(row["needs_manual_grade"]) for row in rows),

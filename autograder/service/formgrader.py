@@ -15,7 +15,7 @@ from tornado import web
 from autograder.actions import note
 from autograder.errors import CourseError
 from autograder.grade.collect import STUDENT
-from autograder.service.manual_grading import RecordedComment, RecordedGrade
+from autograder.service.manual_grading import RecordedComment, RecordedFlag, RecordedGrade, RecordedStudent
 from autograder.service.permissions import Role, role_of
 from autograder.service.queue import Job, JobQueue, QueueFull
 from autograder.service.safe_pages import GradingPageExporter, new_nonce, page_environment, policy
@@ -43,12 +43,15 @@ class DatesOfTheCourse(apihandlers.AssignmentHandler):  # type: ignore[misc]
     @web.authenticated
     def put(self, lab: str) -> None:
         """Say where the date stands."""
-        raise web.HTTPError(409, DATES)
+        self.set_status(403)
+        self.write({"error": DATES})
 
 
 MENDED = {
     apihandlers.GradeHandler: RecordedGrade,
     apihandlers.CommentHandler: RecordedComment,
+    apihandlers.FlagSubmissionHandler: RecordedFlag,
+    apihandlers.StudentHandler: RecordedStudent,
     apihandlers.AssignmentHandler: DatesOfTheCourse,
 }
 """Handlers of nbgrader, and what stands in place of each."""

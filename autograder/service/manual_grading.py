@@ -1,4 +1,4 @@
-"""Scores and comments that a person gives in formgrader, with a line in the staff's journal for each."""
+"""What a person changes in formgrader: scores, comments, flags, names. Each has a line in the staff's journal."""
 
 from __future__ import annotations
 
@@ -57,16 +57,37 @@ class RecordedComment(apihandlers.CommentHandler):  # type: ignore[misc]
             return ""
 
 
+class RecordedFlag(apihandlers.FlagSubmissionHandler):  # type: ignore[misc]
+    """`/formgrader/api/submitted_notebook/ID/flag`."""
+
+    @web.authenticated
+    def post(self, submission_id: str) -> None:
+        """Set or take the flag, then say which."""
+        super().post(submission_id)
+        notebook = self.gradebook.find_submission_notebook_by_id(submission_id)
+        submission = notebook.assignment
+        done = "flagged" if notebook.flagged else "took the flag off"
+        _record(self, f"{done} {notebook.name}", submission.assignment.name, submission.student_id)
+
+
+class RecordedStudent(apihandlers.StudentHandler):  # type: ignore[misc]
+    """`/formgrader/api/student/NAME`."""
+
+    @web.authenticated
+    def put(self, student_id: str) -> None:
+        """Store name and address, then that they were set; which they are is the gradebook's alone."""
+        super().put(student_id)
+        _record(self, "set name and address", "", student_id.strip())
+
+
 def _note(handler: Any, cell: Any, text: str) -> None:
     submission = cell.notebook.assignment
+    _record(handler, f"{BY_HAND} {text}", submission.assignment.name, submission.student_id)
+
+
+def _record(handler: Any, what: str, lab: str, student: str) -> None:
     try:
-        note(
-            served(),
-            f"{BY_HAND} {text}",
-            who=handler.current_user.username,
-            lab=submission.assignment.name,
-            student=submission.student_id,
-        )
+        note(served(), what, who=handler.current_user.username, lab=lab, student=student)
     except (CourseError, OSError) as error:
         raise web.HTTPError(
             500, f"it is stored, but the staff's journal could not be written: {error}"

@@ -27,7 +27,8 @@ class Role(StrEnum):
 
 
 _SEGMENT = r"[^/]+"
-_ASSISTANT_ROUTES = {
+# by method, below the service's base address; docs/roles.md has a row for each that changes something
+ASSISTANT_ROUTES = {
     "GET": [
         "",
         "/manage_assignments",
@@ -79,7 +80,7 @@ _ASSISTANT_ROUTES = {
 }
 _COMPILED = {
     method: re.compile("|".join(["/", *(f"(?:/formgrader{route}/?)" for route in routes)]))
-    for method, routes in _ASSISTANT_ROUTES.items()
+    for method, routes in ASSISTANT_ROUTES.items()
 }
 
 

@@ -14,7 +14,7 @@
 <tbody>
 {% for lab in found.labs %}
 <tr>
-<th scope="row">{% if lab.graded %}<a href="{{ base_url }}/formgrader/statistics/{{ lab.id }}">{{ lab_name(lab.id) }}</a>{% else %}{{ lab_name(lab.id) }}{% endif %}{% if not lab.built %}<span class="note">not built</span>{% endif %}</th>
+<th scope="row">{% if lab.graded %}<a href="{{ base_url }}/formgrader/statistics/{{ lab.id }}">{{ lab_name(lab.id) }}</a>{% else %}{{ lab_name(lab.id) }}{% endif %}<span class="note">{% if lab.out %}out{% elif lab.built %}not out{% else %}not built{% endif %}</span></th>
 <td>{% if lab.opens %}{{ lab.opens.strftime("%d %b, %H:%M") }}{% endif %}</td>
 <td>{{ lab.due.strftime("%d %b, %H:%M") }}{% if lab.extended %}<span class="note">{{ lab.extended }} extended</span>{% endif %}</td>
 <td class="n">{{ lab.handed_in }}</td>

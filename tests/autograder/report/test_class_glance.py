@@ -48,6 +48,7 @@ def test_the_numbers_are_those_of_the_class(graded: MiniLab) -> None:
     found = glance(graded.instance, graded.course)
     (lab,) = found.labs
     assert (found.students, lab.handed_in, lab.graded, lab.late, lab.extended) == (4, 4, 3, 1, 1)
+    assert lab.built and not lab.out
     assert lab.mean == pytest.approx(60.0) and sum(lab.spread) == 3 and lab.spread[0] == 1
     assert found.audit.problems == [] and found.waiting is None and not found.has_handin
 

@@ -236,6 +236,30 @@ def test_a_score_by_hand_leaves_who_gave_it(course: RunningCourse, lab: MiniLab)
     assert last.what.removeprefix("by hand: ") in course.ask("ines", "changes").text
 
 
+def test_flags_and_names_are_in_the_journal_and_dates_are_not_formgraders(
+    course: RunningCourse, lab: MiniLab
+) -> None:
+    with open_gradebook(lab.instance) as gradebook:
+        (notebook,) = gradebook.find_submission(lab.lab.id, "ada").notebooks
+        flagged, number, due = notebook.flagged, notebook.id, gradebook.find_assignment(lab.lab.id).duedate
+    who = {"Authorization": "token token-ines"}
+    for what in ("flagged 01-Scale", "took the flag off 01-Scale"):
+        assert requests.post(f"{course.url}/api/submitted_notebook/{number}/flag", headers=who).ok
+        last = list(read_actions(lab.instance))[-1]
+        assert (last.who, last.what, last.student) == ("ines", what, "ada")
+    answer = requests.put(f"{course.url}/api/student/ada", json={"first_name": "Ada"}, headers=who)
+    last = list(read_actions(lab.instance))[-1]
+    assert answer.ok and (last.what, last.student) == ("set name and address", "ada")
+    answer = requests.put(
+        f"{course.url}/api/assignment/{lab.lab.id}",
+        json={"duedate_notimezone": "2030-01-01T00:00:00"},
+        headers=who,
+    )
+    assert answer.status_code == 403 and "Due dates stand in course.toml" in answer.text
+    with open_gradebook(lab.instance) as gradebook:
+        assert gradebook.find_assignment(lab.lab.id).duedate == due and not flagged
+
+
 def test_the_journal_shows_when_it_was_tampered_with(course: RunningCourse, lab: MiniLab) -> None:
     note(lab.instance, "did one thing", who="tomas", student="ada")
     note(lab.instance, "did another", who="tomas", student="eve")
