@@ -20,6 +20,7 @@ from autograder.commands.grade import (
     require_stored,
     shown_progress,
 )
+from autograder.commands.screen import console
 from autograder.errors import ReceiptError
 from autograder.grade.audit import audit as run_audit
 from autograder.grade.regrade import Change, regrade_lab
@@ -55,6 +56,10 @@ def regrade(
         same = sum(item.unchanged for item in graded)
         click.echo(f"{len(graded)} hand-ins: {same} with nothing to do, {len(graded) - same} graded again")
         Console(highlight=False).print(_table(changes) if changes else "no grade changed")
+        if changes:
+            console.print(
+                f"students see the earlier scores until: course feedback {lab} --publish", markup=False
+            )
     require_stored(graded)
 
 
