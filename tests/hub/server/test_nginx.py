@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import hashlib
 import json
+import shutil
 import socket
 import ssl
 import subprocess
@@ -19,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from autograder.course import ROOT
 from hub_config.ports import free_ports
 from tests.hub.server import front
 from tests.hub.server.deployment import Deployment
@@ -69,6 +71,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int,
     front.needs_nginx()
     folder = tmp_path_factory.mktemp("nginx")
     deployment = Deployment(folder)
+    shutil.copytree(ROOT / "hub_config" / "proxy" / "pages", folder / "proxy" / "pages")  # as `install` does
     front.certificate(folder)
     backend = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
     threading.Thread(target=backend.serve_forever, daemon=True).start()
@@ -125,6 +128,16 @@ def test_browser_is_told_to_stay_with_https(place: tuple[Path, int, int]) -> Non
     head, _ = get(place, "course.test")
     assert "Strict-Transport-Security: max-age=31536000; includeSubDomains" in head
     assert "nginx/" not in head
+
+
+def test_what_is_far_too_large_is_told_before_it_is_sent(place: tuple[Path, int, int]) -> None:
+    folder, _, https = place
+    request = "POST /services/handin/labs/LAB HTTP/1.1\nHost: course.test\nContent-Length: 5368709120\n"
+    with front.ask(
+        folder, https, "course.test", request + "Connection: close\n\n", front.context(folder)
+    ) as secure:
+        answer = secure.makefile("rb").read().decode()
+    assert answer.startswith("HTTP/1.1 413") and "A hand-in is at most 100 MiB" in answer
 
 
 def test_http_is_redirected(place: tuple[Path, int, int]) -> None:
