@@ -206,6 +206,9 @@ def test_the_cheat_stays_at_0_after_the_instructor_grades_again(
     expect(page.locator("#course-queue li .label-primary, #course-queue li .label-default")).to_have_count(1)
     wait_for_job(page, f"grade {hub.prefix}student2")
     expect(row.locator(".score")).to_have_text("0 / 100")
+    expect(page.get_by_role("status")).to_contain_text(
+        f"grade {hub.prefix}student2, {LAB}: done"
+    )  # is read aloud
     look(page, "09-instructor-regraded")
     assert set(scores(hub)["student2"].values()) == {0.0}
     page.close()

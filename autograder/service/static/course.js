@@ -76,6 +76,17 @@
         }
     };
 
+    // The list changes with every second; who hears the page is told only what has begun or ended.
+    var states = null;
+    var announce = function (jobs) {
+        var news = states ? jobs.filter(function (job) { return states[job.number] !== job.state; }) : [];
+        states = states || {};
+        jobs.forEach(function (job) { states[job.number] = job.state; });
+        if (news.length) {
+            $("#course-queue-said").text(news.map(function (job) { return job.title + ": " + job.state; }).join(", "));
+        }
+    };
+
     var ended_before = null;
     var timer = null;
     var poll = function () {
@@ -83,6 +94,7 @@
         var header = {"X-XSRFToken": getCookie("_xsrf")}; // the Hub takes no other request but page views without it
         $.ajax(root() + "/formgrader/api/queue", {dataType: "json", headers: header}).done(function (answer) {
             $("body").toggleClass("course-assistant", !answer.instructor);
+            announce(answer.jobs);
             var ended = answer.jobs.filter(function (job) { return job.ended; }).map(function (job) { return job.number; });
             if (location.pathname.replace(/\/$/, "") === root() + "/formgrader/queue") {
                 show_page(answer.jobs);
@@ -115,7 +127,9 @@
             sidebar.append($("<li/>").addClass("course-instructor").attr("role", "presentation").append(
                 $("<a/>").attr("href", root() + "/lab").text("JupyterLab of the course")));
         }
-        $("#main-table").closest(".wide").before($("<div/>").attr({id: "course-queue", role: "status"}));
+        $("#main-table").closest(".wide").before(
+            $("<div/>").attr("id", "course-queue"),
+            $("<div/>").addClass("sr-only").attr({id: "course-queue-said", role: "status"}));
         if (/\/manage_submissions\//.test(location.pathname)) {
             $("#course-queue").before($("<button/>").addClass("btn btn-default").attr("id", "grade-everyone")
                 .text("Grade everyone").click(function () {
