@@ -47,12 +47,15 @@ def requests(context: click.Context, every: bool, root: Path | None) -> None:
 @requests.command()
 @click.argument("number", type=int)
 @click.argument("text")
+@click.option("--replace", is_flag=True, help="In place of an answer that is there already.")
 @click.pass_context
-def answer(context: click.Context, number: int, text: str) -> None:
+def answer(context: click.Context, number: int, text: str, replace: bool) -> None:
     """Answer request NUMBER with TEXT, which its student sees."""
+    client = service(context.obj)
     try:
-        service(context.obj).answer(number, text)
+        about = {one["id"]: one for one in client.asked()}.get(number, {})
+        client.answer(number, text, replace=replace)
     except HandInError as error:
         raise told(error, f"request {number} was not answered") from error
-    note(context.obj, f"answered request {number}")
+    note(context.obj, f"answered request {number}", student=about["student"], lab=about["lab"])
     console.print(f"request {number} is answered")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +166,13 @@ class RunningService:
         """End it as the Hub does."""
         self.process.terminate()
         self.process.wait(20)
+
+
+@contextmanager
+def hanging(service: RunningService) -> Iterator[None]:
+    """The service takes connections and answers none."""
+    service.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        service.process.send_signal(signal.SIGCONT)

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import requests
 from click.testing import CliRunner
 from handin.errors import Refused
-from handin.grades import OPEN_REQUESTS
+from handin.grades import OPEN_REQUESTS, put_score
+from handin.grades import ask as send_request
+from handin.grades import requests as all_requests
+from handin.package import write_package
+from handin.store import Store
 
+from autograder.actions import read_actions
 from autograder.commands.requests import requests as command
+from autograder.errors import CourseError
 from autograder.handin import remember_service
 from tests.conftest import MiniLab
 from tests.handin.running import RunningService
+from tests.postgresql import postgresql
+
+__all__ = ["postgresql"]
 
 LAB = "Lab-0.1-Mini"
 FILES = {"01-Scale.ipynb": b"{}"}
@@ -58,6 +73,13 @@ def test_a_score_reaches_its_student_and_a_request_reaches_the_course(
         command, [*options, "answer", str(request["id"]), "It is right <b>."], catch_exceptions=False
     )
     assert done.exit_code == 0 and "It is right &lt;b&gt;." in page(service, "ada")
+    (action,) = read_actions(fresh_mini.instance)
+    assert (action.what, action.student, action.lab) == (f"answered request {request['id']}", "ada", LAB)
+    second = [*options, "answer", str(request["id"]), "It is not."]
+    refused = CliRunner().invoke(command, second)
+    assert isinstance(refused.exception, CourseError) and "has an answer already" in str(refused.exception)
+    assert CliRunner().invoke(command, [*second, "--replace"]).exit_code == 0
+    assert "It is not." in page(service, "ada")
     assert "no request waits" in CliRunner().invoke(command, options, catch_exceptions=False).output
 
 
@@ -95,6 +117,54 @@ def test_only_so_many_requests_wait(service: RunningService) -> None:
     assert answers == [302] * OPEN_REQUESTS + [429]
     with pytest.raises(Refused, match="no request 999"):
         collector.answer(999, "x")
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_a_second_click_sends_no_second_request(
+    tmp_path: Path, request: pytest.FixtureRequest, database: str
+) -> None:
+    url = "" if database == "sqlite" else request.getfixturevalue(database).new_database()
+    together = threading.Barrier(2)
+
+    def clock() -> datetime:
+        """Read when a request is written: whoever comes to that waits for the other to come as far."""
+        with contextlib.suppress(threading.BrokenBarrierError):
+            together.wait(1)
+        return datetime.now(UTC)
+
+    store = Store(tmp_path / "kept", url)
+    package = io.BytesIO()
+    write_package(FILES, package)
+    attempt = store.hand_in(LAB, "ada", package, store.clock())
+    put_score(store, attempt.id, 1, 2)
+    store.clock = clock
+
+    def click(_: int) -> int:
+        try:
+            send_request(store, attempt, "look again")
+        except Refused as refused:
+            return refused.status
+        return 302
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(click, range(2))) == [302, 409]
+    assert len(all_requests(store)) == 1
+    store.close()
+
+
+def test_an_answer_is_replaced_only_by_one_that_says_so(service: RunningService) -> None:
+    collector = service.client("collector")
+    attempt = service.client("ada").hand_in(LAB, FILES)["id"]
+    collector.put_score(attempt, "ada", 1, 2)
+    ask(service, "ada", attempt, "look")
+    (request,) = collector.asked()
+    collector.answer(request["id"], "the first")
+    collector.answer(request["id"], " the first ")  # sent again after an answer of the service that was lost
+    with pytest.raises(Refused, match="has an answer already") as refusal:
+        collector.answer(request["id"], "the second")
+    assert refusal.value.status == 409 and "the first" in page(service, "ada")
+    collector.answer(request["id"], "the second", replace=True)
+    assert [one["answer"] for one in collector.asked()] == ["the second"]
 
 
 def test_a_page_is_shown_in_the_courses_time(service: RunningService) -> None:

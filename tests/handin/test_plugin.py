@@ -7,14 +7,16 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from handin.client import READ_SECONDS
 from handin.package import digest_of_folder
 
 from autograder.course import ROOT
-from tests.handin.running import RunningService
+from tests.handin.running import RunningService, hanging
 
 LAB = "Lab-0.1-Mini"
 REQUEST = """
@@ -95,6 +97,40 @@ def test_a_student_fetches_hands_in_and_reads_feedback(ada: Student, service: Ru
     # what is in the folder now is not what was handed in, but can be handed in again
     status, text = ada.nbgrader("submit", LAB)
     assert status == 0 and "attempt 2" in text and "passwd stays behind" in text
+    assert "hidden files stay behind: .secret\n" in text
+
+
+def test_many_hidden_files_are_one_line(ada: Student) -> None:
+    ada.nbgrader("fetch_assignment", LAB)
+    for name in (".a", ".b", ".c", ".d", ".e"):
+        (ada.home / LAB / name).write_text("x")
+    (ada.home / LAB / ".ipynb_checkpoints").mkdir()
+    status, text = ada.nbgrader("submit", LAB)
+    assert status == 0 and text.count("stay behind") == 1
+    assert "hidden files stay behind: .a, .b, .c and 2 more\n" in text
+
+
+def test_a_lab_can_be_fetched_after_its_feedback(ada: Student, service: RunningService) -> None:
+    """As by whoever handed in by the page, and has nothing of the lab in the Hub's home."""
+    attempt = service.client("ada").hand_in(LAB, {"01-Scale.ipynb": b"{}"})["id"]
+    service.client("collector").put_feedback(attempt, "ada", "01-Scale", b"<p>good</p>")
+    assert ada.ask("fetch_feedback", "model-compression", LAB) == {"success": True}
+    assert (ada.home / LAB / "feedback").is_dir()
+    assert ada.ask("list_assignments", "model-compression")["value"][0]["status"] == "released"
+    (ada.home / LAB / "notes.txt").write_text("mine")
+    assert ada.ask("fetch_assignment", "model-compression", LAB) == {"success": True}
+    assert (ada.home / LAB / "02-More.ipynb").is_file() and (ada.home / LAB / "feedback").is_dir()
+    assert ada.ask("list_assignments", "model-compression")["value"][0]["status"] == "fetched"
+
+
+def test_a_service_that_hangs_keeps_no_list_waiting(ada: Student, service: RunningService) -> None:
+    """nbgrader asks twice for one list, and a student's server answers nobody meanwhile."""
+    ada.nbgrader("fetch_assignment", LAB)
+    with hanging(service):
+        began = time.monotonic()
+        (entry,) = ada.ask("list_assignments", "model-compression")["value"]
+        assert time.monotonic() - began < 2 * READ_SECONDS + 10 and entry["status"] == "fetched"
+    assert len(ada.ask("list_assignments", "model-compression")["value"]) == 1
 
 
 def test_fetching_again_brings_back_only_what_is_missing(ada: Student) -> None:

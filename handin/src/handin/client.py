@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote
 
 import requests
@@ -13,7 +13,12 @@ import requests
 from handin.errors import Refused, Unreachable
 from handin.package import read_package, write_package
 
-CONNECT_SECONDS, ANSWER_SECONDS = 5, 120
+CONNECT_SECONDS = 5
+READ_SECONDS = 5
+"""For a list. A student's server waits for it and answers nobody meanwhile, also when the service hangs."""
+PACKAGE_SECONDS = 120
+"""For packages and pages, which take their time, and for what changes something: whoever gives up on a change does
+not know whether it was made, and the service may wait for its database."""
 
 
 class Client:
@@ -27,7 +32,7 @@ class Client:
 
     def overview(self) -> dict[str, Any]:
         """The labs that are out, with my deadlines, and my attempts."""
-        return self._json("GET", "overview")
+        return self._list("overview")
 
     def fetch(self, lab: str) -> dict[str, bytes]:
         """A lab's files."""
@@ -37,11 +42,12 @@ class Client:
         """Hand in; return the attempt with its receipt. Raises NotAPackage, Refused, Unreachable."""
         package = io.BytesIO()
         write_package(files, package)
-        return self._json("POST", f"labs/{lab}/attempts", package.getvalue(), "application/zip")
+        package.seek(0)  # sent in blocks: bytes would have to be through as a whole within one time limit
+        return dict(self._ask("POST", f"labs/{lab}/attempts", package, "application/zip").json())
 
     def newest(self, lab: str) -> list[dict[str, Any]]:
         """The last attempt of each student, for collecting."""
-        return self._json("GET", f"labs/{lab}/newest")["attempts"]  # type: ignore[no-any-return]
+        return self._list(f"labs/{lab}/newest")["attempts"]  # type: ignore[no-any-return]
 
     def attempt(self, number: int) -> dict[str, bytes]:
         """What was handed in."""
@@ -62,11 +68,12 @@ class Client:
 
     def asked(self) -> list[dict[str, Any]]:
         """Every request to look at a grade again, the oldest first."""
-        return self._json("GET", "requests")["requests"]  # type: ignore[no-any-return]
+        return self._list("requests")["requests"]  # type: ignore[no-any-return]
 
-    def answer(self, number: int, text: str) -> None:
-        """Answer a request."""
-        self._ask("PUT", f"requests/{number}/answer", text.encode(), "text/plain; charset=utf-8")
+    def answer(self, number: int, text: str, *, replace: bool = False) -> None:
+        """Answer a request. Raises Refused when it has another answer already, unless that is to be replaced."""
+        how = "?replace=1" if replace else ""
+        self._ask("PUT", f"requests/{number}/answer{how}", text.encode(), "text/plain; charset=utf-8")
 
     def set_deadline(self, lab: str, due: str, closes: str | None, extensions: Mapping[str, str]) -> None:
         """Set a lab's deadline and every extension; times in ISO 8601 with a zone."""
@@ -75,29 +82,39 @@ class Client:
 
     def student(self, name: str) -> list[dict[str, Any]]:
         """Every attempt of one person."""
-        return self._json("GET", f"students/{name}")["attempts"]  # type: ignore[no-any-return]
+        return self._list(f"students/{name}")["attempts"]  # type: ignore[no-any-return]
 
     def forget(self, name: str, up_to: int | None = None) -> int:
         """Delete everything of one person, but for attempts with an id beyond `up_to`; return how many they were."""
         limit = f"?up_to={up_to}" if up_to is not None else ""
-        return int(self._json("DELETE", f"students/{name}{limit}")["attempts"])
+        return int(self._ask("DELETE", f"students/{name}{limit}").json()["attempts"])
 
-    def _json(self, method: str, path: str, body: bytes | None = None, kind: str = "") -> dict[str, Any]:
-        answer: dict[str, Any] = self._ask(method, path, body, kind).json()
+    def _list(self, path: str) -> dict[str, Any]:
+        answer: dict[str, Any] = self._ask("GET", path, seconds=READ_SECONDS).json()
         return answer
 
     def _files(self, path: str) -> dict[str, bytes]:
         return dict(read_package(io.BytesIO(self._ask("GET", path).content)))
 
-    def _ask(self, method: str, path: str, body: bytes | None = None, kind: str = "") -> requests.Response:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | IO[bytes] | None = None,
+        kind: str = "",
+        *,
+        seconds: float | None = None,
+    ) -> requests.Response:
         headers = {"Content-Type": kind} if kind else {}
+        # urllib3 sends under the limit for connecting, and a service that takes a whole class reads slowly
+        sending = CONNECT_SECONDS if body is None else PACKAGE_SECONDS
         try:
             answer = self._session.request(
                 method,
                 f"{self.url}/api/{path}",
                 data=body,
                 headers=headers,
-                timeout=(CONNECT_SECONDS, ANSWER_SECONDS),
+                timeout=(sending, PACKAGE_SECONDS if seconds is None else seconds),
                 allow_redirects=False,
             )
         except requests.RequestException as error:

@@ -19,7 +19,9 @@ READS = "handin_reads"
 def open_database(url: str) -> Engine:
     """The database at an SQLAlchemy URL, with every migration applied; a SQLite file is made."""
     sqlite = make_url(url).get_backend_name() == "sqlite"
-    engine = create_engine(url, **({"connect_args": {"timeout": BUSY_SECONDS}} if sqlite else {}))
+    # a connection that a restart of the server has cut is noticed before a request is given it
+    options = {"connect_args": {"timeout": BUSY_SECONDS}} if sqlite else {"pool_pre_ping": True}
+    engine = create_engine(url, **options)
     if sqlite:
         _make_durable(engine)
     config = alembic.config.Config()

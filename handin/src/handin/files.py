@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, BinaryIO, cast
 
 
 class ContentFiles:
@@ -27,6 +27,10 @@ class ContentFiles:
     def path(self, sha256: str) -> Path:
         """Where the file of a hash is, or would be."""
         return self.root / sha256[:2] / f"{sha256}{self.suffix}"
+
+    def open(self, sha256: str) -> BinaryIO:
+        """The file of a hash, to be read. Raises OSError."""
+        return self.path(sha256).open("rb")
 
     @contextmanager
     def unfinished(self) -> Iterator[IO[bytes]]:

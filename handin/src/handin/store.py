@@ -9,7 +9,8 @@ from __future__ import annotations
 import fcntl
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -26,8 +27,8 @@ from handin.tables import Attempt, Extension, Feedback, Lab, Request, Score
 
 MOST_ATTEMPTS = 200
 """Attempts of one student for one lab."""
-STUDENT_BYTES = 2 << 30
-"""All files of all attempts of one student."""
+LAB_BYTES = 2 << 30
+"""All files of one student's attempts for one lab, each content counted once as it is kept once."""
 FREE_BYTES = 1 << 30
 """Space that is left free on the disk: the service stops taking hand-ins before the database cannot be written."""
 Clock = Callable[[], datetime]
@@ -67,11 +68,20 @@ class Store:
         self.engine.dispose()
         self._lock.close()
 
+    @contextmanager
+    def alone(self) -> Iterator[Session]:
+        """A transaction that sees what is there before it writes, with no other such one beside it.
+
+        One process has the folder, so a lock of the process is enough, also where the database has none of its own.
+        """
+        with self._naming, Session(self.engine) as session, session.begin():
+            yield session
+
     def set_deadline(
         self, lab: str, due: datetime, closes: datetime | None, extensions: dict[str, datetime]
     ) -> None:
         """Replace a lab's deadline and all its extensions."""
-        with Session(self.engine) as session, session.begin():
+        with self.alone() as session:
             session.execute(delete(Extension).where(Extension.lab == lab))
             session.merge(Lab(id=lab, due=due, closes=closes))
             session.add_all(
@@ -87,6 +97,21 @@ class Store:
             }
             labs = session.scalars(select(Lab)).all()
             return {lab.id: deadline_of(lab.due, lab.closes, extended.get(lab.id)) for lab in labs}
+
+    def late(self, attempts: Sequence[Attempt]) -> set[int]:
+        """Ids of those that came after the deadline that their student has now: an extension may have come later."""
+        names = {attempt.lab for attempt in attempts}
+        with Session(self.reading) as session:
+            labs = {lab.id: lab for lab in session.scalars(select(Lab).where(Lab.id.in_(names)))}
+            given = session.scalars(select(Extension).where(Extension.lab.in_(names)))
+            extended = {(row.lab, row.student): row.until for row in given}
+        late = set()
+        for one in attempts:
+            if (lab := labs.get(one.lab)) is not None:
+                deadline = deadline_of(lab.due, lab.closes, extended.get((one.lab, one.student)))
+                if one.received > deadline.due:
+                    late.add(one.id)
+        return late
 
     def require_space(self) -> None:
         """Raise Refused before anything is written when the disk is nearly full."""
@@ -110,25 +135,28 @@ class Store:
         with self.packages.unfinished() as file:
             sha256, files = rewrite_package(package, file)
             with self._naming:
-                number = self._next_number(lab, student, sum(files.values()))
+                number = self._next_number(lab, student, sha256, files)
                 self.packages.keep(file, sha256)
                 return self._add(lab, student, number, received, sha256, files, due)
 
-    def _next_number(self, lab: str, student: str, size: int) -> int:
+    def _next_number(self, lab: str, student: str, sha256: str, files: dict[str, int]) -> int:
         """The number of a student's next attempt. Raises Refused when they have no room for it."""
         with Session(self.reading) as session:
             mine = (Attempt.lab == lab) & (Attempt.student == student)
             last = session.scalar(select(func.max(Attempt.number)).where(mine)) or 0
-            sizes = session.scalars(select(Attempt.files).where(Attempt.student == student))
-            total = size + sum(sum(files.values()) for files in sizes)
+            kept = dict(session.execute(select(Attempt.sha256, Attempt.files).where(mine)).all())
         if last >= MOST_ATTEMPTS:
             raise Refused(
-                429, f"{last} attempts for {lab} are the most there can be. The last one counts as it is"
+                429,
+                f"{last} attempts for {lab} are the most there can be, so this one was not taken. "
+                f"Attempt {last} counts",
             )
-        if total > STUDENT_BYTES:
+        if sum(sum(sizes.values()) for sizes in {**kept, sha256: files}.values()) > LAB_BYTES:
             raise Refused(
                 429,
-                f"all your attempts together are over {STUDENT_BYTES >> 30} GiB. The last one counts as it is",
+                f"with this attempt yours for {lab} would be over {LAB_BYTES >> 20} MiB together, so it was not "
+                f"taken. {f'Attempt {last} counts' if last else 'You have handed in nothing for it yet'}. "
+                "Tell an instructor if you need more",
             )
         return int(last) + 1
 
@@ -181,7 +209,7 @@ class Store:
 
     def put_feedback(self, attempt: int, notebook: str, page: bytes) -> None:
         """Give back the page about one notebook of an attempt; an earlier one is replaced."""
-        with self._naming, Session(self.engine) as session, session.begin():
+        with self.alone() as session:
             sha256 = self.pages.keep_bytes(page)
             session.merge(Feedback(attempt=attempt, notebook=notebook, sha256=sha256, written=self.clock()))
 

@@ -14,10 +14,12 @@ from nbgrader.exchange.abc import ExchangeFetchAssignment, ExchangeFetchFeedback
 from handin.deadlines import shown_time
 from handin.errors import HandInError, NotAPackage
 from handin.exchange.base import RECEIPTS, ServiceExchange, attempt_folder
-from handin.package import check_name, check_size
+from handin.package import check_name, check_size, printable
 
 NOT_KEPT = {"feedback", "__pycache__", "README.md", "ERRATA.md"}
 """What is the course's own, or was made here."""
+CHECKPOINTS = ".ipynb_checkpoints"
+"""JupyterLab's own folder, of which nobody thinks that it is handed in."""
 
 
 class List(ServiceExchange, ExchangeList):  # type: ignore[misc]
@@ -54,7 +56,7 @@ class List(ServiceExchange, ExchangeList):  # type: ignore[misc]
             if self.lab not in ("", lab):
                 continue
             folder = self.folder(lab).absolute()
-            fetched = folder.is_dir()
+            fetched = _has_notebooks(folder)
             names = [path.name for path in sorted(folder.glob("*.ipynb"))] if fetched else files
             yield {
                 "course_id": self.coursedir.course_id,
@@ -123,9 +125,9 @@ class FetchAssignment(ServiceExchange, ExchangeFetchAssignment):  # type: ignore
     """Put a lab into the home. What is there is never replaced."""
 
     def copy_files(self) -> None:
-        """Fetch, and write what is missing."""
+        """Fetch, and write what is missing. A folder without a notebook, as of feedback alone, is no copy."""
         folder = self.folder(self.lab)
-        if folder.is_dir() and not self.replace_missing_files:
+        if _has_notebooks(folder) and not self.replace_missing_files:
             self.fail(f"You already have a copy of the assignment in this directory: {folder}")
         try:
             files = self.client().fetch(self.lab)
@@ -170,6 +172,11 @@ class Submit(ServiceExchange, ExchangeSubmit):  # type: ignore[misc]
     def _files(self, folder: Path) -> Iterator[tuple[str, bytes]]:
         """The plain files that can be handed in; what is left behind is said. Raises NotAPackage, OSError."""
         total = 0
+        hidden = [path.name for path in sorted(folder.glob(".*")) if path.name != CHECKPOINTS]
+        if hidden:
+            more = f" and {len(hidden) - 3} more" if len(hidden) > 3 else ""
+            names = ", ".join(printable(name) for name in hidden[:3])
+            self.log.warning("hidden files stay behind: %s%s", names, more)
         for path in sorted(folder.iterdir()):
             if path.name in NOT_KEPT or path.name.startswith("."):
                 continue
@@ -184,6 +191,11 @@ class Submit(ServiceExchange, ExchangeSubmit):  # type: ignore[misc]
             total += path.stat().st_size
             check_size(path.name, path.stat().st_size, total)  # before it is read
             yield path.name, path.read_bytes()
+
+
+def _has_notebooks(folder: Path) -> bool:
+    """Whether a lab was fetched: the folder alone may hold nothing but feedback."""
+    return any(folder.glob("*.ipynb"))
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import IO, Any
 
@@ -14,6 +15,7 @@ from handin.deadlines import Deadline
 from handin.package import CHUNK, PACKAGE_BYTES
 from handin.service.base import Api
 from handin.service.openapi import description
+from handin.store import Store
 from handin.tables import Attempt
 
 PAGE_BYTES = 10 << 20
@@ -22,8 +24,8 @@ WIRE_BYTES = PACKAGE_BYTES + (1 << 20)
 """An archive whose files cannot be compressed is a little larger than they are."""
 
 
-def attempt_json(attempt: Attempt, pages: dict[str, str]) -> dict[str, Any]:
-    """An attempt as programs see it."""
+def attempt_json(attempt: Attempt, pages: dict[str, str], *, late: bool) -> dict[str, Any]:
+    """An attempt as programs see it: `due` as it was then, `late` by the deadline of now."""
     return {
         "id": attempt.id,
         "lab": attempt.lab,
@@ -33,9 +35,15 @@ def attempt_json(attempt: Attempt, pages: dict[str, str]) -> dict[str, Any]:
         "sha256": attempt.sha256,
         "files": attempt.files,
         "due": attempt.due.isoformat() if attempt.due else None,
-        "late": attempt.due is not None and attempt.received > attempt.due,
+        "late": late,
         "feedback": pages,
     }
+
+
+def attempts_json(store: Store, attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
+    """Attempts as programs see them, with their pages of feedback."""
+    pages, late = store.feedback([attempt.id for attempt in attempts]), store.late(attempts)
+    return [attempt_json(one, pages.get(one.id, {}), late=one.id in late) for one in attempts]
 
 
 def deadline_json(deadline: Deadline | None) -> dict[str, str | None]:
@@ -53,7 +61,6 @@ class Overview(Api):
         labs = await self.work(self.state.published.labs)
         deadlines = await self.work(store.deadlines, student)
         attempts = await self.work(store.attempts, student=student)
-        pages = await self.work(store.feedback, [attempt.id for attempt in attempts])
         self.finish(
             {
                 "student": student,
@@ -61,7 +68,7 @@ class Overview(Api):
                     {"lab": lab, "files": files, **deadline_json(deadlines.get(lab))}
                     for lab, files in labs.items()
                 ],
-                "attempts": [attempt_json(attempt, pages.get(attempt.id, {})) for attempt in attempts],
+                "attempts": await self.work(attempts_json, store, attempts),
             }
         )
 
@@ -76,6 +83,7 @@ class LabPackage(Api):
         except KeyError:
             raise HTTPError(404, f"{lab} is not released") from None
         self.set_header("Content-Type", "application/zip")
+        self.set_header("Content-Disposition", f'attachment; filename="{lab}.zip"')
         self.finish(content)
 
 
@@ -118,14 +126,16 @@ class HandIn(Api):
         if self._failure is not None:
             raise self._failure
         assert self._body is not None  # opened by `prepare`
-        if lab not in self.state.published:
+        if not await self.work(self.state.published.has, lab):
             raise HTTPError(404, f"{lab} is not released, so nothing can be handed in for it")
         self._body.seek(0)
         attempt = await self.work(
             self.state.store.hand_in, lab, self.student, self._body, received=self._received
         )
         self.set_status(201)
-        self.finish(attempt_json(attempt, {}))
+        # it is kept: nothing that can fail comes between it and its receipt
+        late = attempt.due is not None and attempt.received > attempt.due
+        self.finish(attempt_json(attempt, {}, late=late))
 
     def on_finish(self) -> None:
         """Remove the archive that arrived."""
@@ -148,7 +158,7 @@ class AttemptPackage(Api):
         self.set_header(
             "Content-Disposition", f'attachment; filename="{attempt.lab}-attempt-{attempt.number}.zip"'
         )
-        with self.state.store.packages.path(attempt.sha256).open("rb") as file:
+        with await self.work(self.state.store.packages.open, attempt.sha256) as file:
             while chunk := await self.work(file.read, CHUNK):
                 self.write(chunk)
                 await self.flush()  # not more in memory than the reader takes

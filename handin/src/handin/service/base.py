@@ -152,15 +152,25 @@ class Handler(HubOAuthenticated, RequestHandler):  # type: ignore[misc]
         except HandInError as error:
             raise HTTPError(500, str(error)) from error
         except OSError as error:
-            raise HTTPError(
+            raise self._of_the_disk(error) from error
+
+    def _of_the_disk(self, error: OSError) -> HTTPError:
+        """What to answer when a file could not be written, or not be read."""
+        if self.request.method in ("POST", "PUT"):
+            return HTTPError(
                 507,
                 f"the hand-in could not be written ({error.strerror}). Nothing was handed in: tell an instructor",
-            ) from error
+            )
+        return HTTPError(
+            500,
+            f"the hand-in service cannot get at one of its files ({error.strerror}). Nothing that you handed in was "
+            "changed: tell an instructor",
+        )
 
     def error_text(self, status: int, **named: Any) -> str:
-        """What to tell about an error: the text of a refusal, and nothing of a fault of ours."""
+        """What to tell about an error: the text that was meant for people, and nothing of a fault of ours."""
         error = named.get("exc_info", (None, None))[1]
-        if isinstance(error, HTTPError) and error.log_message and error.status_code != 500:
+        if isinstance(error, HTTPError) and error.log_message:
             return str(error.log_message % error.args)  # tornado has doubled each % of ours
         return {404: "there is no such page", 405: "this address does not take such a request"}.get(
             status, "the hand-in service failed; nothing was changed. Try again, then tell an instructor"

@@ -12,7 +12,7 @@ from tornado.web import HTTPError
 
 from handin import grades
 from handin.deadlines import read_time
-from handin.service.api import attempt_json
+from handin.service.api import attempt_json, attempts_json
 from handin.service.base import Api, row_number
 
 
@@ -40,7 +40,7 @@ class Requests(Api):
 
 
 class Answer(Api):
-    """`PUT api/requests/N/answer`: the answer to a request, as plain text."""
+    """`PUT api/requests/N/answer`: the answer to a request, as plain text; with `?replace=1` in place of another."""
 
     async def put(self, number: str) -> None:
         """Take it; the student sees it on the page of the lab."""
@@ -48,7 +48,8 @@ class Answer(Api):
         text = self.request.body.decode("utf-8", "replace")
         if not text.strip():
             raise HTTPError(400, "an answer says something")
-        await self.work(grades.answer, self.state.store, row_number(number), text)
+        replace = self.get_query_argument("replace", "") == "1"
+        await self.work(grades.answer, self.state.store, row_number(number), text, replace=replace)
         self.set_status(204)
 
 
@@ -58,8 +59,10 @@ class Collection(Api):
     async def get(self, lab: str) -> None:
         """Answer in JSON."""
         self.require_collector()
-        attempts = await self.work(self.state.store.newest, lab)
-        self.finish({"attempts": [attempt_json(attempt, {}) for attempt in attempts]})
+        store = self.state.store
+        attempts = await self.work(store.newest, lab)
+        late = await self.work(store.late, attempts)
+        self.finish({"attempts": [attempt_json(one, {}, late=one.id in late) for one in attempts]})
 
 
 class LabDeadline(Api):
@@ -80,8 +83,7 @@ class StudentData(Api):
         """Answer in JSON; the archives are fetched one by one."""
         self.require_collector()
         attempts = await self.work(self.state.store.attempts, student=student)
-        pages = await self.work(self.state.store.feedback, [attempt.id for attempt in attempts])
-        self.finish({"attempts": [attempt_json(attempt, pages.get(attempt.id, {})) for attempt in attempts]})
+        self.finish({"attempts": await self.work(attempts_json, self.state.store, attempts)})
 
     async def delete(self, student: str) -> None:
         """Delete it all, or attempts up to the id `up_to`. It cannot be brought back."""

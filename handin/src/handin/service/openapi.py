@@ -29,8 +29,8 @@ ATTEMPT = {
             "description": "Of the files, not the archive.",
         },
         "files": {"type": "object", "additionalProperties": {"type": "integer"}},
-        "due": NO_TIME,
-        "late": {"type": "boolean"},
+        "due": {**NO_TIME, "description": "The student's deadline as it was when this arrived."},
+        "late": {"type": "boolean", "description": "By the student's deadline as it is now."},
         "feedback": {"type": "object", "additionalProperties": {"type": "string"}},
     },
 }
@@ -104,6 +104,7 @@ def description(prefix: str) -> dict[str, Any]:
     one = {"name": "number", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 0}}
     notebook = _name("notebook")
     whose = {"name": "student", "in": "query", "required": True, "schema": {"type": "string"}}
+    replace = {"name": "replace", "in": "query", "schema": {"type": "string", "enum": ["0", "1"]}}
     up_to = {"name": "up_to", "in": "query", "schema": {"type": "integer", "minimum": 0}}
     return {
         "openapi": "3.1.0",
@@ -147,7 +148,7 @@ def description(prefix: str) -> dict[str, Any]:
             },
             "/api/requests": {"get": _operation("Requests to look again (collecting)", _json(requests), [])},
             "/api/requests/{number}/answer": {
-                "put": _operation("Answer one (collecting)", None, [one], body=TEXT, status="204"),
+                "put": _operation("Answer one (collecting)", None, [one, replace], body=TEXT, status="204"),
             },
             "/api/students/{student}": {
                 "get": _operation("All that is kept of one person (collecting)", _json(attempts), [student]),
@@ -179,7 +180,7 @@ def _operation(
     operation: dict[str, Any] = {
         "summary": summary,
         "parameters": parameters,
-        "responses": {status: answer, "4XX": ERROR, "503": ERROR, "507": ERROR},
+        "responses": {status: answer, "4XX": ERROR, "5XX": ERROR},
     }
     if body:
         operation["requestBody"] = {"required": True, "content": body}

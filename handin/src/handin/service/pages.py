@@ -40,10 +40,14 @@ def page_environment(time_zone: str) -> jinja2.Environment:
     def moment(when: datetime) -> str:
         return when.astimezone(zone).strftime("%a %d %b %Y, %H:%M")
 
+    def second(when: datetime) -> str:
+        """For an arrival, which may be in the minute of its deadline and yet after it."""
+        return when.astimezone(zone).strftime("%a %d %b %Y, %H:%M:%S")
+
     def size(number: int) -> str:
         return f"{number / (1 << 20):.3g} MiB" if number >= 1 << 20 else f"{-(-number // 1024)} KiB"
 
-    environment.filters |= {"moment": moment, "size": size}
+    environment.filters |= {"moment": moment, "second": second, "size": size}
     environment.globals |= {"time_zone": time_zone}
     return environment
 
@@ -104,6 +108,7 @@ class Labs(Page):
             attempts=mine,
             feedback=pages,
             scores=await self.work(grades.scores, store, [attempt.id for attempt in attempts]),
+            late=await self.work(store.late, attempts),
             now=self.moment(),
         )
 
@@ -156,7 +161,7 @@ class OneLab(Page):
     async def post(self, lab: str) -> None:
         """Hand in the files of the form; the page then shows the receipt."""
         self._read_form()
-        if lab not in self.state.published:
+        if not await self.work(self.state.published.has, lab):
             raise HTTPError(404, f"{lab} is not released, so nothing can be handed in for it")
         given = [one for one in self.request.files.get("files", []) if one["filename"]]
         if len(given) == 1 and given[0]["filename"].lower().endswith(".zip"):
@@ -184,9 +189,11 @@ class OneLab(Page):
             "lab.html",
             lab=lab,
             files=[name for name in labs.get(lab, []) if name.endswith(".ipynb")],
+            is_out=lab in labs,
             deadline=deadline,
             standing=deadline.standing(self.moment()) if deadline else None,
             attempts=list(reversed(attempts)),
+            late=await self.work(store.late, attempts),
             feedback=await self.work(store.feedback, [attempt.id for attempt in attempts]),
             scores=await self.work(grades.scores, store, [attempt.id for attempt in attempts]),
             asked={one.attempt: one for one in await self.work(grades.requests, store, student=self.student)},
