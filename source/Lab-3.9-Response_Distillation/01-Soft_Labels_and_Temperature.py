@@ -346,7 +346,7 @@ checks.assert_close(
     kd_gradient(student.double(), teacher.double(), 1e4),
     (centred[0] - centred[1]) / classes / batch,
     "gradient at T = 10,000",
-    atol=1e-4,
+    atol=5e-4,  # the next term of the series: the square of a logit over 2 T classes batch
     hint="at high temperature it becomes the difference of centred logits, divided by classes and batch",
 )
 ### END HIDDEN TESTS
