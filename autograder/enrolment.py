@@ -124,8 +124,15 @@ def _change(instance: Instance, values: dict[str, str], field: str, filled: str,
 
 def unknown(instance: Instance, student: str) -> str:
     """Say that the gradebook does not know a student, and whom it knows instead; empty when it does."""
+    return _not_among(_students(instance), student)
+
+
+def _students(instance: Instance) -> set[str]:
     with open_gradebook(instance) as gradebook, quiet():
-        known = {one.id for one in gradebook.students}
+        return {one.id for one in gradebook.students}
+
+
+def _not_among(known: set[str], student: str) -> str:
     if student in known:
         return ""
     same = [one for one in known if one.lower() == student.lower()]
@@ -134,8 +141,9 @@ def unknown(instance: Instance, student: str) -> str:
 
 
 def _require_known(instance: Instance, students: Collection[str]) -> None:
+    known = _students(instance)
     for student in students:
-        if problem := unknown(instance, student):
+        if problem := _not_among(known, student):
             raise ConfigurationError(problem)
 
 

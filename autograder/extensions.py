@@ -83,13 +83,14 @@ def _write(instance: Instance, extensions: Extensions) -> None:
 def tell_deadlines(instance: Instance, course: Course) -> int:
     """Tell the service the deadline of every lab and every extension; return of how many, 0 without a service.
 
-    Raises IntakeError when it does not answer.
+    Raises IntakeError when it does not answer, BusyError when it has not answered another command for long.
     """
     if not has_service(instance):
         return 0
     client = service(instance)
-    # of two that extend at once, the one that read less must not be the last to tell
-    with locked(instance.root / "extensions.lock", PATIENCE):
+    # of two that extend at once, the one that read less must not be the last to tell; a lock of its own, because a
+    # service that hangs must not keep anybody from extending
+    with locked(instance.root / "telling.lock", PATIENCE):
         extensions = read_extensions(instance)
         for lab in course.labs:
             when = course.due(lab)

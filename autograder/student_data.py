@@ -31,7 +31,7 @@ from autograder.grade.receipts import Receipts
 from autograder.gradebook import one_writer, open_gradebook
 from autograder.handin import has_service, service, told
 from autograder.nbgrader_api import quiet
-from autograder.service.queue import forget_output
+from autograder.service.jobs import forget_output
 
 FOLDERS = ("submitted", "received", "autograded", "feedback", "intake", "collected")
 """Folders of an instance with one folder a student."""

@@ -12,9 +12,9 @@ from rich.table import Table
 from autograder.actions import note
 from autograder.commands.grade import INSTANCE, chosen_instance
 from autograder.commands.screen import console
-from autograder.course import Course, load_course
+from autograder.course import Course, Instance, load_course
 from autograder.enrolment import unknown
-from autograder.errors import ConfigurationError, IntakeError
+from autograder.errors import BusyError, ConfigurationError, GradebookError, IntakeError
 from autograder.extensions import give_extension, read_extensions, tell_deadlines
 from autograder.gradebook import gradebook_exists
 from autograder.schedule import WEEK_ENDS, followed
@@ -40,7 +40,7 @@ def deadlines(wait: int, root: Path | None) -> None:
         try:
             told = tell_deadlines(target, course)
             break
-        except IntakeError:
+        except (IntakeError, BusyError):
             if time.monotonic() >= end:
                 raise
             time.sleep(1)
@@ -72,7 +72,6 @@ def extend(
         when = _end_of(until, course)
     elif days is not None:
         when = course.due(chosen) + timedelta(days=days)
-    stranger = unknown(target, student) if gradebook_exists(target) else ""
     give_extension(target, course, chosen, student, when)
     note(
         target,
@@ -86,7 +85,7 @@ def extend(
         else f"has no extension for {chosen.id}"
     )
     click.echo(f"{student} {end}")
-    if stranger:
+    if when and (stranger := _stranger(target, student)):
         console.print(
             f"{stranger}. The extension is kept for exactly that name; with a misspelt one take it back: "
             f"course extend {lab} {student} --take-back",
@@ -94,6 +93,14 @@ def extend(
         )
     if not tell_deadlines(target, course):
         console.print("there is no hand-in service here to tell; grades will count it")
+
+
+def _stranger(target: Instance, student: str) -> str:
+    """Say when the gradebook does not know a student; an extension is given also where it cannot be read."""
+    try:
+        return unknown(target, student) if gradebook_exists(target) else ""
+    except GradebookError:
+        return ""
 
 
 def _end_of(text: str, course: Course) -> datetime:

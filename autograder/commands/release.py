@@ -25,7 +25,7 @@ from autograder.build.released import releasing
 from autograder.commands.grade import INSTANCE, chosen_instance
 from autograder.commands.screen import console
 from autograder.course import Course, Instance, Lab, load_course
-from autograder.errors import ConfigurationError, CourseError, IntakeError
+from autograder.errors import BusyError, ConfigurationError, CourseError, IntakeError
 from autograder.extensions import tell_deadlines
 from autograder.schedule import SETTING as PATH
 from autograder.schedule import dated, follow, followed, moment_of, on_path, opened
@@ -82,15 +82,10 @@ def release(
         if not dry_run:
             if path:
                 _follow(target, path)
-            chosen_plans = plans if as_of is None else only_new(plans)
-            release_labs(chosen_plans, course, target, erratum)
-            for plan in chosen_plans:
-                if plan.state != "unchanged":
-                    note(
-                        target,
-                        "published a lab" if plan.state == "new" else "published an erratum",
-                        lab=plan.lab.id,
-                    )
+            if as_of is None:
+                _publish(plans, course, target, erratum)
+            else:
+                refused |= _publish_each(only_new(plans), course, target)
             _tell_deadlines(target, course)
     if as_of is not None:
         for plan in plans:
@@ -106,7 +101,8 @@ def release(
         console.print("dry run: nothing was changed")
     if refused:
         reasons = "\n".join(f"{lab}: {error}" for lab, error in refused.items())
-        raise ConfigurationError(f"open, and left alone:\n{reasons}\nEverything else that is open is out")
+        others = "would be out" if dry_run else "is out"
+        raise ConfigurationError(f"open, and left alone:\n{reasons}\nEverything else that is open {others}")
 
 
 def _chosen(course: Course, labs: tuple[str, ...], week: int | None, as_of: str | None) -> list[Lab]:
@@ -116,6 +112,25 @@ def _chosen(course: Course, labs: tuple[str, ...], week: int | None, as_of: str 
         return opened(course, moment_of(as_of, course))
     found = labs_of_week(course, week) if week is not None else course.select(labs)
     return list(dict.fromkeys(found))
+
+
+def _publish(plans: Sequence[Plan], course: Course, target: Instance, erratum: str | None) -> None:
+    for plan in plans:
+        release_labs([plan], course, target, erratum)
+        if plan.state != "unchanged":
+            done = "published a lab" if plan.state == "new" else "published an erratum"
+            note(target, done, lab=plan.lab.id)
+
+
+def _publish_each(plans: Sequence[Plan], course: Course, target: Instance) -> dict[str, CourseError]:
+    """For a schedule: one lab that cannot be published does not hold up the others. Returns why it cannot."""
+    refused = {}
+    for plan in plans:
+        try:
+            _publish([plan], course, target, None)
+        except CourseError as error:
+            refused[plan.lab.id] = error
+    return refused
 
 
 def _follow(target: Instance, path: str) -> None:
@@ -129,7 +144,7 @@ def _tell_deadlines(target: Instance, course: Course) -> None:
     """What is out is out: a hand-in service that is down, or starting, does not make a release fail."""
     try:
         tell_deadlines(target, course)
-    except IntakeError as error:
+    except (IntakeError, BusyError) as error:
         console.print(f"{error}: course deadlines", markup=False)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 import click
-from handin.errors import HandInError
+from handin.errors import HandInError, Refused
 from rich.markup import escape
 from rich.table import Column, Table
 
@@ -56,6 +56,8 @@ def answer(context: click.Context, number: int, text: str, replace: bool) -> Non
         about = {one["id"]: one for one in client.asked()}.get(number, {})
         client.answer(number, text, replace=replace)
     except HandInError as error:
-        raise told(error, f"request {number} was not answered") from error
+        there = isinstance(error, Refused) and error.status == 409
+        how = " (with --replace it takes the place of the other)" if there else ""
+        raise told(error, f"request {number} was not answered{how}") from error
     note(context.obj, f"answered request {number}", student=about["student"], lab=about["lab"])
     console.print(f"request {number} is answered")

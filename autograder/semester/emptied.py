@@ -20,7 +20,7 @@ from autograder.dump import SIDE_FILES, dump
 from autograder.errors import BackupError, ConfigurationError, GradebookError
 from autograder.files import to_disk
 from autograder.gradebook import gradebook_exists
-from autograder.service.queue import JobQueue
+from autograder.service.jobs import read_jobs
 
 PATIENCE = 5.0
 """Seconds to wait for whoever reads the gradebook."""
@@ -30,7 +30,7 @@ AGAIN = "Run the same command again when that is mended"
 def require_nobody_works(instance: Instance) -> None:
     """Raise ConfigurationError while the queue has work, GradebookError when a gradebook in PostgreSQL cannot be
     emptied because somebody has it open."""
-    waiting = [job.title for job in JobQueue(instance.root / "queue.json").jobs if job.open]
+    waiting = [job.title for job in read_jobs(instance.root / "queue.json") if job.open]
     if waiting:
         raise ConfigurationError(
             f"the queue of the course service has {len(waiting)} open jobs, as {waiting[0]!r}: wait until they have "

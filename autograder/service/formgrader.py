@@ -15,9 +15,10 @@ from tornado import web
 from autograder.actions import note
 from autograder.errors import CourseError
 from autograder.grade.collect import STUDENT
+from autograder.service.jobs import Job
 from autograder.service.manual_grading import RecordedComment, RecordedFlag, RecordedGrade, RecordedStudent
 from autograder.service.permissions import Role, role_of
-from autograder.service.queue import Job, JobQueue, QueueFull
+from autograder.service.queue import JobQueue, QueueFull
 from autograder.service.safe_pages import GradingPageExporter, new_nonce, page_environment, policy
 from autograder.service.served import served
 
@@ -104,7 +105,7 @@ class QueueHandler(Guarded, BaseApiHandler):  # type: ignore[misc]
 
 
 class UtilsScript(web.RequestHandler):
-    """nbgrader's utils.js with our scripts behind it: every page loads it, and no template has to be changed."""
+    """nbgrader's utils.js with our scripts behind it: every page loads it, that of one submission too."""
 
     def get(self) -> None:
         """The script; it holds nothing secret."""

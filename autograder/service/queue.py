@@ -14,22 +14,20 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
+from dataclasses import asdict
 from pathlib import Path
 
 from autograder.actions import WHO_VARIABLE
 from autograder.commands.screen import PROGRESS_VARIABLE
 from autograder.course import ROOT
 from autograder.files import write_whole
+from autograder.service.jobs import FORGOTTEN, Job, State, kept_jobs, now
 from autograder.service.permissions import INSTANCE_VARIABLE
 
 KEPT = 200
 """Ended jobs that are remembered."""
 SHOWN = 4_000
 """Characters of a command's output that are kept, from its end."""
-FORGOTTEN = "(removed, because the data of a student were deleted)"
 MOST_WAITING = 1_000
 """More than a class hands in for one lab."""
 log = logging.getLogger(__name__)
@@ -37,44 +35,6 @@ log = logging.getLogger(__name__)
 
 class QueueFull(Exception):
     """No further job is taken until some have ended."""
-
-
-class State(StrEnum):
-    """Where a job is."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-
-
-@dataclass
-class Job:
-    """One command. Times are UTC, ISO 8601; `who` pressed the button; `text` is what the command said.
-
-    One that is `first` runs before those that wait already.
-    """
-
-    number: int
-    title: str
-    command: list[str]
-    who: str
-    asked: str
-    state: State = State.WAITING
-    started: str = ""
-    ended: str = ""
-    text: str = ""
-    first: bool = False
-
-    @property
-    def order(self) -> tuple[bool, int]:
-        """The smaller one runs before the greater."""
-        return not self.first, self.number
-
-    @property
-    def open(self) -> bool:
-        """Whether it still has to run or is running."""
-        return self.state in (State.WAITING, State.RUNNING)
 
 
 class JobQueue:
@@ -89,7 +49,8 @@ class JobQueue:
     ) -> None:
         self.file, self.pause = file, pause
         self.command_line = run or _course
-        self.jobs = _kept(file)
+        self.jobs = kept_jobs(file)
+        self.forgotten = ""
         for job in self.jobs:
             if job.state is State.RUNNING:
                 job.state, job.started, job.text = State.WAITING, "", ""
@@ -100,7 +61,7 @@ class JobQueue:
 
     def start(self) -> None:
         """Begin to work through the queue."""
-        self._forget()
+        self.forget()
         self._task = asyncio.get_running_loop().create_task(self._work())
 
     async def stop(self) -> None:
@@ -122,7 +83,7 @@ class JobQueue:
         if sum(job.open for job in self.jobs) >= MOST_WAITING:
             raise QueueFull(f"{MOST_WAITING} jobs are waiting already")
         number = max((job.number for job in self.jobs), default=0) + 1
-        job = Job(number, title, command, who, _now(), first=first)
+        job = Job(number, title, command, who, now(), first=first)
         self.jobs.append(job)
         self._save()
         self._wake.set()
@@ -137,7 +98,7 @@ class JobQueue:
 
     def view(self) -> list[dict[str, object]]:
         """The jobs, newest first, as JSON can hold them; `progress` is [done, of] where a running one says so."""
-        self._forget()
+        self.forget()
         return [
             {**asdict(job), "progress": self._how_far() if job.state is State.RUNNING else None}
             for job in reversed(self.jobs)
@@ -168,7 +129,7 @@ class JobQueue:
                 await asyncio.sleep(self.pause)
 
     async def _run(self, job: Job) -> None:
-        job.state, job.started, job.text = State.RUNNING, _now(), ""
+        job.state, job.started, job.text = State.RUNNING, now(), ""
         self.progress.unlink(missing_ok=True)
         self._save()
         try:
@@ -201,7 +162,9 @@ class JobQueue:
         self._end(job, State.DONE if process.returncode == 0 else State.FAILED, output)
 
     def _end(self, job: Job, state: State, text: str) -> None:
-        job.state, job.text, job.ended = state, text[-SHOWN:].strip(), _now()
+        if job.started <= self.forgotten:
+            text = FORGOTTEN
+        job.state, job.text, job.ended = state, text[-SHOWN:].strip(), now()
         self._save()
 
     def _save(self) -> None:
@@ -210,36 +173,22 @@ class JobQueue:
         self.jobs = [job for job in self.jobs if job.number not in forgotten]
         write_whole(self.file, json.dumps([asdict(job) for job in self.jobs]))
 
-    def _forget(self) -> None:
-        """Blank what ended jobs said before `forget_output` was called."""
+    def forget(self) -> None:
+        """Blank what jobs said that began before `forget_output` was called; call it now and then."""
         marker = self.file.with_suffix(".forget")
-        if not marker.is_file():
-            return
-        moment = marker.read_text("ascii")
-        for job in self.jobs:
-            if job.ended and job.ended <= moment:
-                job.text = FORGOTTEN
-        self._save()
-        marker.unlink(missing_ok=True)
-
-
-def forget_output(file: Path) -> None:
-    """Have the queue in `file` forget what its ended jobs said; a service that runs holds them in memory."""
-    if file.is_file():
-        write_whole(file.with_suffix(".forget"), _now())
-
-
-def _kept(file: Path) -> list[Job]:
-    """The jobs of a file. One that cannot be read, as after a power cut, is put aside, so that the service starts."""
-    if not file.is_file():
-        return []
-    try:
-        return [Job(**{**job, "state": State(job["state"])}) for job in json.loads(file.read_text("utf-8"))]
-    except (ValueError, TypeError, KeyError) as error:
-        aside = file.with_name(f"{file.name}.damaged")
-        log.error("%s is damaged (%s) and lies in %s now: queue again what waited", file, error, aside)
-        file.rename(aside)
-        return []
+        try:
+            if not marker.is_file():
+                return
+            self.forgotten = max(self.forgotten, marker.read_text("ascii"))
+            for job in self.jobs:
+                if job.ended and job.started <= self.forgotten:
+                    job.text = FORGOTTEN
+            self._save()
+            # a job that runs is blanked when it ends; a restart runs it again
+            if marker.read_text("ascii") == self.forgotten:
+                marker.unlink()
+        except OSError:  # as a full disk; the marker stays for the next time
+            log.exception("what jobs said could not be blanked in %s", self.file)
 
 
 async def _said(process: asyncio.subprocess.Process, job: Job) -> str:
@@ -266,7 +215,3 @@ def _environment() -> dict[str, str]:
         "NO_COLOR": "1",
         "COLUMNS": "110",
     }
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

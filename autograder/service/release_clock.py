@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 from autograder.build.released import was_released
 from autograder.course import Course, Instance, load_course
 from autograder.schedule import Opening, followed, schedule
-from autograder.service.queue import JobQueue, State
+from autograder.service.jobs import State
+from autograder.service.queue import JobQueue
 
 SETTING = "calendar"
 """The setting of instance.toml that says `on` where labs go out by themselves."""
@@ -69,6 +70,7 @@ class ReleaseClock:
 
     async def _watch(self) -> None:
         while True:
+            self.queue.forget()
             try:
                 self.look(datetime.now(UTC), await asyncio.to_thread(self._overdue))
             except Exception:  # whatever it was, as a file that is being edited, the next look may go well
@@ -87,7 +89,7 @@ class ReleaseClock:
             before = [job for job in self.queue.jobs if job.command == command]
             if any(job.state is State.RUNNING or (job.open and job.first) for job in before):
                 continue
-            failed = [job for job in before if job.state is State.FAILED]
+            failed = [job for job in before if job.state is State.FAILED and job.who == WHO]
             rest = RETRIES[min(len(failed), len(RETRIES)) - 1]
             if failed and now - datetime.fromisoformat(failed[-1].ended) < rest:
                 continue

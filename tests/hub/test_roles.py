@@ -98,7 +98,9 @@ def test_one_cell_of_the_table(
         assert answer.status_code in REFUSED or sent_to_log_in, (answer.status_code, answer.text[:300])
 
 
-def test_the_table_has_every_request_of_both_services() -> None:
+def test_the_table_has_the_hand_in_services_addresses_and_what_assistants_change() -> None:
+    lines = re.findall(r"^\|.*`[A-Z]+ /.*$", (ROOT / "docs" / "roles.md").read_text("utf-8"), re.MULTILINE)
+    assert len(CELLS) == len(WHO) * len(lines), "a row of the table cannot be read"
     asked = {(param.values[0], param.values[1]) for param in CELLS}
     assert {param.values[2] for param in CELLS} == set(WHO)
     offered = [

@@ -26,9 +26,10 @@
 
     var press_with_keys = function () {
         $(".glyphicon.name-hidden, .glyphicon.name-shown").each(function () {
-            var shows = $(this).hasClass("name-hidden");
+            var does = $(this).hasClass("name-hidden") ? "Show the name" : "Hide the name";
+            var whose = $(this).closest("tr").find("a.name-hidden").first().text();
             $(this).removeAttr("aria-hidden").attr({
-                role: "button", tabindex: 0, "aria-label": shows ? "Show the name" : "Hide the name"});
+                role: "button", tabindex: 0, "aria-label": whose ? does + ", " + whose : does});
         });
     };
 
@@ -52,12 +53,18 @@
         $(document).on("keydown", ".glyphicon[role=button]", function (event) {
             if (event.key === "Enter" || event.key === " ") {
                 event.preventDefault();
+                var others = $(this).siblings(".glyphicon[role=button]");
                 $(this).click();
+                others.filter(":visible").first().focus(); // the one that was pressed is hidden now
             }
         });
         var mend = function () { name_people(); name_icons(); press_with_keys(); name_fields(); };
         mend();
         var table = document.getElementById("main-table");
-        if (table) { new MutationObserver(mend).observe(table, {childList: true, subtree: true}); }
+        var soon = null; // a class of rows that change one after the other is mended once
+        var changed = function () {
+            soon = soon || setTimeout(function () { soon = null; mend(); }, 50);
+        };
+        if (table) { new MutationObserver(changed).observe(table, {childList: true, subtree: true}); }
     });
 }());

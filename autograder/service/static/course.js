@@ -64,13 +64,26 @@
         panel.append($("<a/>").attr("href", root() + "/formgrader/queue").text("The whole queue"));
     };
 
+    // A row that says the same is left alone: whoever scrolls in it by keyboard keeps the place.
+    var rows = {};
     var show_page = function (jobs) {
-        var table = $("#main-table").empty();
-        jobs.forEach(function (job) {
-            table.append($("<tr/>").append(
+        var table = $("#main-table");
+        table.children("tr").filter(function () { return !$(this).data("job"); }).remove();
+        var kept = {};
+        jobs.slice().reverse().forEach(function (job) {
+            var said = JSON.stringify(job);
+            var old = kept[job.number] = rows[job.number];
+            if (old && old.said === said && job.state !== "running") { return; }
+            var text = $("<pre/>").text(job.text || " ");
+            if (job.text) { text.attr({tabindex: 0, role: "region", "aria-label": "What was said by: " + job.title}); }
+            var row = $("<tr/>").data("job", job.number).append(
                 $("<td/>").text(job.title), $("<td/>").append(state(job)), $("<td/>").text(job.who),
-                $("<td/>").text(clock(job.asked)), $("<td/>").append($("<pre/>").attr("tabindex", 0).text(job.text || " "))));
+                $("<td/>").text(clock(job.asked)), $("<td/>").append(text));
+            if (old) { old.row.replaceWith(row); } else { table.prepend(row); }
+            kept[job.number] = {said: said, row: row};
         });
+        Object.keys(rows).forEach(function (number) { if (!kept[number]) { rows[number].row.remove(); } });
+        rows = kept;
         if (!jobs.length) {
             table.append($("<tr/>").append($("<td/>").attr("colspan", 5).text("Nothing was queued yet.")));
         }

@@ -88,7 +88,7 @@ def answer(store: Store, request: int, text: str, *, replace: bool = False) -> N
             raise Refused(
                 409,
                 f"request {request} has an answer already, which its student may have read. It was not replaced: "
-                "read it, and say that it is to be replaced (replace=1) if yours is to stand in its place",
+                "read it first",
             )
         found.answer, found.answered = said, store.clock()
 

@@ -11,7 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from autograder.service.queue import FORGOTTEN, KEPT, MOST_WAITING, JobQueue, QueueFull, State, forget_output
+from autograder.errors import ConfigurationError
+from autograder.service.jobs import FORGOTTEN, State, forget_output, read_jobs
+from autograder.service.queue import KEPT, MOST_WAITING, JobQueue, QueueFull
 
 
 def python(arguments: list[str]) -> list[str]:
@@ -272,21 +274,47 @@ def test_what_jobs_said_is_forgotten_by_a_running_queue(tmp_path: Path) -> None:
         queue.start()
         old = queue.add("grade", ["print('ada', 17)"], "ta1")
         await until(lambda: not old.open)
+        running = queue.add("grade", ["import time; time.sleep(2); print('ada', 18)"], "ta1")
+        await until(lambda: running.state is State.RUNNING)
         forget_output(file)
-        assert [one["text"] for one in queue.view()] == [FORGOTTEN]
-        await asyncio.sleep(1.1)  # times are kept in seconds
-        new = queue.add("grade", ["print('bob 18/20')"], "ta1")
+        assert '"ada 17"' not in file.read_text()  # where no service runs, nobody else would
+        queue.forget()
+        assert old.text == FORGOTTEN and not file.with_suffix(".forget").exists()
+        new = queue.add(
+            "grade", ["print('bob', 18)"], "ta1"
+        )  # begins after the second in which it was forgotten
         await until(lambda: not new.open)
-        assert new.text == "bob 18/20"
+        assert (running.text, new.text) == (FORGOTTEN, "bob 18")
+        queue.forget()
+        assert new.text == "bob 18"
         await queue.stop()
 
     run(work)
-    assert '"ada 17"' not in file.read_text()
+    assert '"ada 1' not in file.read_text()
 
 
 def test_a_damaged_queue_is_put_aside(tmp_path: Path) -> None:
     file = tmp_path / "queue.json"
     for text in ("", "[{]", '[{"number": 1}]', '{"a": 1}'):
         file.write_text(text)
-        assert JobQueue(file, python).jobs == []
-        assert (tmp_path / "queue.json.damaged").read_text() == text and not file.exists()
+        with pytest.raises(ConfigurationError, match=r"queue\.json is damaged"):
+            read_jobs(file)
+        assert JobQueue(file, python).jobs == [] and not file.exists()
+    damaged = sorted(tmp_path.glob("queue.json.damaged-*"))
+    assert [one.read_text() for one in damaged] == ["", "[{]", '[{"number": 1}]', '{"a": 1}']
+    forget_output(file)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_of_a_later_course_is_read_for_what_is_known_of_it(tmp_path: Path) -> None:
+    file = tmp_path / "queue.json"
+    job = {
+        "number": 1,
+        "title": "t",
+        "command": ["grade"],
+        "who": "ta1",
+        "asked": "2027-01-01",
+        "state": "waiting",
+    }
+    file.write_text(json.dumps([job | {"colour": "red"}]))
+    assert [one.title for one in JobQueue(file, python).jobs] == ["t"]

@@ -16,7 +16,8 @@ from autograder.commands.calendar import calendar
 from autograder.commands.release import release
 from autograder.course import Course, Instance
 from autograder.errors import ConfigurationError
-from autograder.service.queue import JobQueue, State
+from autograder.service.jobs import State
+from autograder.service.queue import JobQueue
 from autograder.service.release_clock import (
     RETRIES,
     SETTING,

@@ -161,11 +161,10 @@ class Handler(HubOAuthenticated, RequestHandler):  # type: ignore[misc]
                 507,
                 f"the hand-in could not be written ({error.strerror}). Nothing was handed in: tell an instructor",
             )
-        return HTTPError(
-            500,
-            f"the hand-in service cannot get at one of its files ({error.strerror}). Nothing that you handed in was "
-            "changed: tell an instructor",
-        )
+        said = f"the hand-in service cannot get at one of its files ({error.strerror})"
+        if self.request.method == "DELETE":
+            return HTTPError(500, f"{said}. A part may be deleted: send the same again when that is mended")
+        return HTTPError(500, f"{said}. Nothing that you handed in was changed: tell an instructor")
 
     def error_text(self, status: int, **named: Any) -> str:
         """What to tell about an error: the text that was meant for people, and nothing of a fault of ours."""
