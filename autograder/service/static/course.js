@@ -75,7 +75,7 @@
             var old = kept[job.number] = rows[job.number];
             if (old && old.said === said && job.state !== "running") { return; }
             var text = $("<pre/>").text(job.text || " ");
-            if (job.text) { text.attr({tabindex: 0, role: "region", "aria-label": "What was said by: " + job.title}); }
+            if (job.text) { text.attr({tabindex: 0, role: "group", "aria-label": "What was said by: " + job.title}); }
             var row = $("<tr/>").data("job", job.number).append(
                 $("<td/>").text(job.title), $("<td/>").append(state(job)), $("<td/>").text(job.who),
                 $("<td/>").text(clock(job.asked)), $("<td/>").append(text));
