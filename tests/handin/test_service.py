@@ -481,3 +481,15 @@ def test_a_form_with_too_many_parts_is_told(service: RunningService) -> None:
         and "at most 50 files" in answer.text
         and "Nothing was handed in" in answer.text
     )
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("PUT", "api/attempts/1/feedback/01-Scale"), ("POST", f"api/labs/{LAB}/attempts")]
+)
+def test_a_refusal_that_ends_the_connection_says_so(service: RunningService, method: str, path: str) -> None:
+    """A proxy keeps connections: without a word it would send the next request, somebody else's, into a closed one."""
+    headers = {"Authorization": "token token-out", "Content-Type": "text/html"}
+    answer = requests.request(method, f"{service.url}/{path}", data=b"{}", headers=headers)
+    assert answer.status_code == 403 and answer.headers["Connection"] == "close"
+    kept = requests.get(f"{service.url}/api/overview", headers={"Authorization": "token token-out"})
+    assert kept.status_code == 403 and kept.headers.get("Connection") != "close"

@@ -55,12 +55,26 @@ class Handler(HubOAuthenticated, RequestHandler):  # type: ignore[misc]
         """What the handlers share."""
         return self.settings["state"]  # type: ignore[no-any-return]
 
+    refused = False
+    """Whether the answer is an error."""
+
     def set_default_headers(self) -> None:
         """Nothing is cached, framed elsewhere, or taken for another kind."""
         self.set_header("Content-Security-Policy", PAGE_POLICY)
         self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Referrer-Policy", "same-origin")
         self.set_header("Cache-Control", "no-store")
+        if self.refused and self.request.method in ("POST", "PUT"):
+            self.set_header("Connection", "close")
+
+    def send_error(self, status_code: int = 500, **named: Any) -> None:
+        """Answer with an error.
+
+        Tornado ends the connection when a body was not read to its end and does not say so: a proxy that keeps
+        connections would send somebody's next request into this one, and lose it.
+        """
+        self.refused = True
+        super().send_error(status_code, **named)
 
     def on_finish(self) -> None:
         """It is answered."""
