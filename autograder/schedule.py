@@ -118,8 +118,11 @@ def followed(course: Course, instance: Instance) -> Course:
     return on_path(course, name) if name else course
 
 
-def follow(instance: Instance, name: str) -> None:
-    """Note in instance.toml that this class follows a path. Raises ConfigurationError when it follows another."""
+def follow(instance: Instance, name: str) -> bool:
+    """Note in instance.toml that this class follows a path; return whether that is new.
+
+    Raises ConfigurationError when it follows another.
+    """
     current = instance.setting(SETTING, "")
     if current and current != name:
         raise ConfigurationError(
@@ -128,3 +131,4 @@ def follow(instance: Instance, name: str) -> None:
         )
     if not current:
         instance.set(SETTING, name)
+    return not current

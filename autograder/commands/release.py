@@ -27,7 +27,6 @@ from autograder.commands.screen import console
 from autograder.course import Course, Instance, Lab, load_course
 from autograder.errors import BusyError, ConfigurationError, CourseError, IntakeError
 from autograder.extensions import tell_deadlines
-from autograder.schedule import SETTING as PATH
 from autograder.schedule import dated, follow, followed, moment_of, on_path, opened
 from autograder.semester.half_begun import require_whole
 
@@ -80,8 +79,8 @@ def release(
         if as_of is None:
             require_erratum(plans, erratum)
         if not dry_run:
-            if path:
-                _follow(target, path)
+            if path and follow(target, path):
+                note(target, f"the class follows the path {path}")
             if as_of is None:
                 _publish(plans, course, target, erratum)
             else:
@@ -131,13 +130,6 @@ def _publish_each(plans: Sequence[Plan], course: Course, target: Instance) -> di
         except CourseError as error:
             refused[plan.lab.id] = error
     return refused
-
-
-def _follow(target: Instance, path: str) -> None:
-    before = target.setting(PATH, "")
-    follow(target, path)
-    if not before:
-        note(target, f"the class follows the path {path}")
 
 
 def _tell_deadlines(target: Instance, course: Course) -> None:

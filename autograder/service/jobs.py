@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -68,6 +69,11 @@ def forget_output(file: Path) -> None:
     jobs = read_jobs(file)
     for job in jobs:
         job.text = FORGOTTEN if job.text else ""
+    write_jobs(file, jobs)
+
+
+def write_jobs(file: Path, jobs: Sequence[Job]) -> None:
+    """Write the jobs of a queue. Raises OSError."""
     write_whole(file, json.dumps([asdict(job) for job in jobs]))
 
 

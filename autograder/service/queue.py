@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import signal
@@ -20,8 +19,7 @@ from pathlib import Path
 from autograder.actions import WHO_VARIABLE
 from autograder.commands.screen import PROGRESS_VARIABLE
 from autograder.course import ROOT
-from autograder.files import write_whole
-from autograder.service.jobs import FORGOTTEN, Job, State, kept_jobs, now
+from autograder.service.jobs import FORGOTTEN, Job, State, kept_jobs, now, write_jobs
 from autograder.service.permissions import INSTANCE_VARIABLE
 
 KEPT = 200
@@ -171,7 +169,7 @@ class JobQueue:
         ended = [job.number for job in self.jobs if not job.open]
         forgotten = set(ended[:-KEPT])
         self.jobs = [job for job in self.jobs if job.number not in forgotten]
-        write_whole(self.file, json.dumps([asdict(job) for job in self.jobs]))
+        write_jobs(self.file, self.jobs)
 
     def forget(self) -> None:
         """Blank what jobs said that began before `forget_output` was called; call it now and then."""

@@ -5,9 +5,9 @@
     "use strict";
 
     // A link that is an icon is called after its column and its row.
-    var name_icons = function () {
+    var name_icons = function (rows) {
         var heads = $("#main-table").closest("table").find("thead th").map(function () { return $(this).text().trim(); });
-        $("#main-table tr").each(function () {
+        rows.each(function () {
             var row = $(this).children("td").filter(function () { return $(this).text().trim(); }).first().text().trim();
             $(this).children("td").each(function (column) {
                 $(this).find("a").filter(function () { return !$(this).text().trim(); })
@@ -17,15 +17,15 @@
     };
 
     // Who is on no roster has no name, and nbgrader would write "None, None".
-    var name_people = function () {
-        $("#main-table tr").each(function () {
+    var name_people = function (rows) {
+        rows.each(function () {
             var name = $(this).children(".name, .student-name").find("a").addBack().last();
             if (name.text() === "None, None") { name.text($(this).children(".id, .student-id").text()); }
         });
     };
 
-    var press_with_keys = function () {
-        $(".glyphicon.name-hidden, .glyphicon.name-shown").each(function () {
+    var press_with_keys = function (where) {
+        where.find(".glyphicon.name-hidden, .glyphicon.name-shown").each(function () {
             var does = $(this).hasClass("name-hidden") ? "Show the name" : "Hide the name";
             var whose = $(this).closest("tr").find("a.name-hidden").first().text();
             $(this).removeAttr("aria-hidden").attr({
@@ -58,12 +58,15 @@
                 others.filter(":visible").first().focus(); // the one that was pressed is hidden now
             }
         });
-        var mend = function () { name_people(); name_icons(); press_with_keys(); name_fields(); };
-        mend();
+        var mend = function (rows) { name_people(rows); name_icons(rows); press_with_keys(rows); };
+        mend($("#main-table tr"));
+        press_with_keys($(document)); // the page of one submission has no table
+        name_fields();
         var table = document.getElementById("main-table");
-        var soon = null; // a class of rows that change one after the other is mended once
-        var changed = function () {
-            soon = soon || setTimeout(function () { soon = null; mend(); }, 50);
+        // in a class whose rows change one after the other, each change mends its own row
+        var changed = function (records) {
+            var rows = records.map(function (record) { return $(record.target).closest("#main-table tr")[0]; });
+            mend(rows.every(Boolean) ? $($.unique(rows)) : $("#main-table tr"));
         };
         if (table) { new MutationObserver(changed).observe(table, {childList: true, subtree: true}); }
     });

@@ -98,27 +98,23 @@
         if (news.length) {
             $("#course-queue-said").text(news.map(function (job) { return job.title + ": " + job.state; }).join(", "));
         }
+        return news;
     };
 
-    var ended_before = null;
     var timer = null;
     var poll = function () {
         clearTimeout(timer);
         var header = {"X-XSRFToken": getCookie("_xsrf")}; // the Hub takes no other request but page views without it
         $.ajax(root() + "/formgrader/api/queue", {dataType: "json", headers: header}).done(function (answer) {
             $("body").toggleClass("course-assistant", !answer.instructor);
-            announce(answer.jobs);
-            var ended = answer.jobs.filter(function (job) { return job.ended; }).map(function (job) { return job.number; });
+            var news = announce(answer.jobs);
             if (location.pathname.replace(/\/$/, "") === root() + "/formgrader/queue") {
                 show_page(answer.jobs);
             } else {
                 show_panel(answer.jobs);
             }
-            if (ended_before !== null && ended.some(function (n) { return ended_before.indexOf(n) < 0; })) {
-                refresh();
-            }
-            ended_before = ended;
-            timer = setTimeout(poll, ended.length < answer.jobs.length ? 2000 : 10000);
+            if (news.some(function (job) { return job.ended; })) { refresh(); }
+            timer = setTimeout(poll, answer.jobs.some(function (job) { return !job.ended; }) ? 2000 : 10000);
         }).fail(function () {
             $("#course-queue").text("The course service does not answer. Reload the page; nothing queued is lost.");
             timer = setTimeout(poll, 10000);
@@ -137,7 +133,7 @@
         var sidebar = $(".nav-stacked");
         if (!sidebar.length) { return; } // the page of one submission
         if (window === window.top) {
-            sidebar.append($("<li/>").addClass("course-instructor").attr("role", "presentation").append(
+            sidebar.append($("<li/>").addClass("course-instructor").append(
                 $("<a/>").attr("href", root() + "/lab").text("JupyterLab of the course")));
         }
         $("#main-table").closest(".wide").before(

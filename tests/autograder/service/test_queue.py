@@ -280,9 +280,8 @@ def test_what_jobs_said_is_forgotten_by_a_running_queue(tmp_path: Path) -> None:
         assert '"ada 17"' not in file.read_text()  # where no service runs, nobody else would
         queue.forget()
         assert old.text == FORGOTTEN and not file.with_suffix(".forget").exists()
-        new = queue.add(
-            "grade", ["print('bob', 18)"], "ta1"
-        )  # begins after the second in which it was forgotten
+        # begins after the second in which it was forgotten
+        new = queue.add("grade", ["print('bob', 18)"], "ta1")
         await until(lambda: not new.open)
         assert (running.text, new.text) == (FORGOTTEN, "bob 18")
         queue.forget()
